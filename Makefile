@@ -1,0 +1,43 @@
+# Everything runs from .venv, which `setup` makes once: a second call finds the stamp newer than what it was made from.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DATA ?=
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup system-deps demo test lint bench clean
+
+setup: $(STAMP)
+
+# torch first and pinned: asked for later, through another package, pip would take the newest build with its CUDA packages.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+system-deps:
+	sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends chromium
+
+demo: setup
+	vitrine source $(if $(DATA),folder $(DATA),simulate)
+	vitrine retrain
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	mypy
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+clean:
+	mkdir -p data && find data -mindepth 1 -maxdepth 1 ! -name snapshot.json -exec rm -rf {} +
+	rm -rf models bundle reports runs .vitrine build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find components flows monitoring tests -name __pycache__ -type d -prune -exec rm -rf {} +

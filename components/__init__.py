@@ -1,0 +1,1 @@
+"""The stages of the offline DAG, one folder each, and the modules they share."""

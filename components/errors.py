@@ -1,0 +1,60 @@
+"""What can go wrong, as types a caller can tell apart.
+
+    VitrineError
+    ├── BadParams       a knob is unknown, missing or out of range
+    ├── BadContract     a signature, dvc.yaml and params.yaml disagree
+    ├── BadWorkspace    the folder is not one a stage can run in
+    ├── StageBusy       another process is running this stage here
+    ├── BadData         a limit or a gate stopped the run
+    │   └── BadPicture  one picture cannot be used; carries its reason code
+    ├── BadBundle       a bundle's file is missing, altered or of another model
+    └── JudgeFailed     a judge gave no usable answer after its retries
+        └── CallLimit   label.max_calls would be passed
+
+Each message says which rule, what was found, and what to do.
+"""
+
+
+class VitrineError(Exception):
+    """Base of every error a user can act on; the command line prints it without a traceback."""
+
+
+class BadParams(VitrineError):
+    """A knob in params.yaml is unknown, missing or out of range."""
+
+
+class BadContract(VitrineError):
+    """A stage's signature, dvc.yaml and params.yaml disagree."""
+
+
+class BadWorkspace(VitrineError):
+    """The current folder is not one a stage or a flow can run in."""
+
+
+class StageBusy(VitrineError):
+    """Another live process holds this stage's lock."""
+
+
+class BadData(VitrineError):
+    """A limit or a gate on the data stopped the run."""
+
+
+class BadPicture(BadData):
+    """One picture cannot be used. `reason` is its code in the quarantine table."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class BadBundle(VitrineError):
+    """A file of a bundle is missing, altered or belongs to another model."""
+
+
+class JudgeFailed(VitrineError):
+    """A judge gave no usable answer after its retries."""
+
+
+class CallLimit(JudgeFailed):
+    """The next call to a paid judge would pass label.max_calls."""

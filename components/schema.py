@@ -1,0 +1,185 @@
+"""The tables that stages hand to each other, as pyarrow schemas. Units stand in each field's metadata."""
+
+import pyarrow as pa
+
+UTC_TIME = pa.timestamp("us", tz="UTC")
+
+
+def _field(name: str, kind: pa.DataType, unit: str, *, null: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=null, metadata={"unit": unit})
+
+
+LISTINGS = pa.schema(
+    [
+        _field("item_id", pa.string(), "id, unique"),
+        _field("seller_id", pa.string(), "id", null=True),
+        _field("product_id", pa.string(), "id of the exact product, null if unknown", null=True),
+        _field("title", pa.string(), "text, NFC"),
+        _field("title_language", pa.string(), "ja, en or und"),
+        _field("description", pa.string(), "text"),
+        _field("category", pa.list_(pa.string()), "names, root first"),
+        _field("price", pa.float64(), "currency units"),
+        _field("currency", pa.string(), "ISO 4217"),
+        _field("status", pa.string(), "on_sale, sold or deleted"),
+        _field("created_at", UTC_TIME, "UTC"),
+        _field("app_version", pa.string(), "semantic version", null=True),
+        _field("image_id", pa.string(), "sha256 of the picture's bytes"),
+        _field("source", pa.string(), "the CSV's own column, or the kind of ingest"),
+        _field("simulated", pa.list_(pa.string()), "columns of this row that the simulator filled in"),
+    ]
+)
+
+STATS = pa.struct(
+    [
+        _field("brightness", pa.float32(), "mean luma, 0 to 1"),
+        _field("sharpness", pa.float32(), "log10 of the Laplacian's variance"),
+        _field("contrast", pa.float32(), "standard deviation of luma, 0 to 0.5"),
+        _field("text_share", pa.float32(), "share of the picture that looks like lettering, 0 to 1"),
+    ]
+)
+
+IMAGES = pa.schema(
+    [
+        _field("image_id", pa.string(), "sha256 of data"),
+        _field("data", pa.binary(), "encoded picture"),
+        _field("width", pa.int32(), "px"),
+        _field("height", pa.int32(), "px"),
+        _field("phash", pa.uint64(), "64-bit DCT hash"),
+        _field("stats", STATS, "see STATS"),
+    ]
+)
+
+IMPRESSIONS = pa.schema(
+    [
+        _field("request_id", pa.string(), "id of one results page"),
+        _field("ts", UTC_TIME, "UTC"),
+        _field("surface", pa.string(), "search or similar"),
+        _field("platform", pa.string(), "web, ios or android"),
+        _field("user_id", pa.string(), "hashed"),
+        _field("query", pa.string(), "text of a search, else null", null=True),
+        _field("source_item_id", pa.string(), "item whose page asked for similar ones, else null", null=True),
+        _field("item_id", pa.string(), "id"),
+        _field("position", pa.int32(), "slot on the page, from 0"),
+        _field("price", pa.float64(), "currency units when shown"),
+        _field("clicked", pa.bool_(), ""),
+        _field("purchased", pa.bool_(), ""),
+        _field("release_id", pa.string(), "release that ranked the page"),
+        _field("simulated", pa.bool_(), "true where no person was behind it"),
+    ]
+)
+
+SPLITS = pa.schema(
+    [
+        _field("item_id", pa.string(), "id"),
+        _field("split", pa.string(), "train, val or test"),
+        _field("group", pa.string(), "what must stay on one side: seller, product and near-duplicates joined"),
+    ]
+)
+
+PAIRS = pa.schema(
+    [
+        _field("request_id", pa.string(), "id"),
+        _field("split", pa.string(), "side on which both items lie"),
+        _field("clicked_item", pa.string(), "item_id"),
+        _field("skipped_item", pa.string(), "item_id"),
+        _field("price_ratio", pa.float64(), "dearer over cheaper, 1 or more"),
+        _field("position_gap", pa.int32(), "clicked position minus skipped position"),
+        _field("weight", pa.float64(), "relative, mean 1"),
+    ]
+)
+
+ADJECTIVES = pa.list_(
+    pa.struct(
+        [
+            _field("item", pa.string(), "first or second, as shown"),
+            _field("adjective", pa.string(), "one word"),
+            _field("polarity", pa.int8(), "-1, 0 or 1"),
+        ]
+    )
+)
+
+LABELS = pa.schema(
+    [
+        _field("first_item", pa.string(), "item shown first"),
+        _field("second_item", pa.string(), "item shown second"),
+        _field("clicked_item", pa.string(), "the one of the two that was clicked"),
+        _field("split", pa.string(), "side on which both items lie"),
+        _field("choice", pa.string(), "first, second, tie or cannot_judge"),
+        _field("first_score", pa.float32(), "0 to 1, higher is better", null=True),
+        _field("second_score", pa.float32(), "0 to 1, higher is better", null=True),
+        _field("adjectives", ADJECTIVES, ""),
+        _field("judge", pa.string(), "heuristic, or the name of the model asked"),
+        _field("rubric", pa.string(), "version of the question"),
+        _field("cache_key", pa.string(), "digest of rubric, judge and both pictures in order"),
+    ]
+)
+
+QUARANTINE = pa.schema(
+    [
+        _field("key", pa.string(), "item_id or request_id, or the row's number where it has none"),
+        _field("reason", pa.string(), "code, see docs/quarantine.md"),
+        _field("detail", pa.string(), "what was found"),
+        _field("row", pa.string(), "the row as JSON"),
+        _field("data", pa.binary(), "the picture's bytes as they came", null=True),
+    ]
+)
+
+TRUTH = pa.schema(
+    [
+        _field("item_id", pa.string(), "id"),
+        _field("quality", pa.float64(), "true photo quality, 0 to 1, from the drawing's parameters"),
+        _field("kind", pa.string(), "drawn product kind"),
+        _field("defects", pa.list_(pa.struct([("name", pa.string()), ("strength", pa.float64())])), "strength 0 to 1"),
+    ]
+)
+
+
+ANCHORS = pa.schema(
+    [
+        _field("image_id", pa.string(), "sha256 of data"),
+        _field("data", pa.binary(), "encoded picture, since the listing may be gone by the next training"),
+        _field("target", pa.float64(), "the Image Score this photo is to keep, 0 to 1"),
+    ]
+)
+
+
+def vectors(dim: int) -> pa.Schema:
+    """Vectors that are not served, such as a baseline's: the shape that external vectors come in too."""
+    return pa.schema([_field("item_id", pa.string(), "id"), _field("vector", pa.list_(pa.float16(), dim), "unit length")])
+
+
+def embeddings(dim: int) -> pa.Schema:
+    """The table of served vectors: unit-length float16 of `dim` values, and the calibrated score in [0, 1]."""
+    return pa.schema(
+        [
+            _field("item_id", pa.string(), "id"),
+            _field("image_id", pa.string(), "sha256 of the picture's bytes"),
+            _field("fingerprint", pa.string(), "identity of the vector space"),
+            _field("vector", pa.list_(pa.float16(), dim), "unit length"),
+            _field("image_score", pa.float32(), "0 to 1, higher is better"),
+        ]
+    )
+
+
+def golden(dim: int) -> pa.Schema:
+    """Photos with the answers that the bundle must give them."""
+    return pa.schema(
+        [
+            _field("image_id", pa.string(), "sha256 of data"),
+            _field("data", pa.binary(), "encoded picture"),
+            _field("vector", pa.list_(pa.float32(), dim), "unit length"),
+            _field("image_score", pa.float32(), "0 to 1, higher is better"),
+        ]
+    )
+
+
+def golden_titles(dim: int) -> pa.Schema:
+    """Titles with the vectors that the bundle must give them."""
+    return pa.schema([_field("title", pa.string(), "text"), _field("vector", pa.list_(pa.float32(), dim), "unit length")])
+
+
+def drift_reference(dim: int) -> pa.Schema:
+    """Held-out items as the model saw them: what monitoring compares production with, and the segments it reports by."""
+    stats = [STATS.field(i) for i in range(STATS.num_fields)]
+    listing = ("category", "seller_id", "title_language", "app_version", "price")
+    return pa.schema([*embeddings(dim), *(LISTINGS.field(name) for name in listing), IMAGES.field("width"), IMAGES.field("height"), *stats])

@@ -1,0 +1,1 @@
+"""The Prefect side: when and where stages run, and the command line."""

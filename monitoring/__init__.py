@@ -1,0 +1,1 @@
+"""Drift windows, detectors and pages."""

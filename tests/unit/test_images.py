@@ -1,0 +1,111 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components import images
+from components.errors import BadPicture
+from components.images import decode, normalise, open_picture, to_square
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options) -> bytes:
+    sink = io.BytesIO()
+    picture.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+def halves(width: int = 64, height: int = 48) -> Image.Image:
+    """Left half red, right half blue."""
+    picture = Image.new("RGB", (width, height), (220, 20, 20))
+    picture.paste((20, 20, 220), (width // 2, 0, width, height))
+    return picture
+
+
+def bomb() -> bytes:
+    """A PNG of a few bytes that says it has 30,000 x 30,000 px."""
+    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(1000)))
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "picture_empty"),
+        (b"not a picture at all", "picture_unreadable"),
+        (bomb(), "picture_too_many_pixels"),
+        (encoded(Image.new("RGB", (1, 1))), "picture_too_small"),
+        (encoded(Image.new("RGB", (400, 8))), "picture_too_small"),
+        (b"\0" * (images.MAX_PICTURE_BYTES + 1), "picture_too_many_bytes"),
+    ],
+)
+def test_each_bad_picture_has_a_reason(data, reason):
+    with pytest.raises(BadPicture) as caught:
+        open_picture(data)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_truncated_picture_is_refused_not_filled_with_grey(kind):
+    data = encoded(Image.effect_noise((200, 200), 60).convert("RGB"), kind)
+    with pytest.raises(BadPicture) as caught:
+        decode(data[: len(data) // 2])
+    assert caught.value.reason in ("picture_truncated", "picture_unreadable")
+
+
+def test_a_turned_phone_photo_comes_out_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn right by 90 degrees to view
+    turned = decode(encoded(halves(), "JPEG", quality=95, exif=exif))
+    assert turned.size == (48, 64)
+    top, bottom = np.asarray(turned)[8].mean(axis=0), np.asarray(turned)[-8].mean(axis=0)
+    assert top[0] > 150 > top[2]
+    assert bottom[2] > 150 > bottom[0]
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1", "RGBA", "LA", "I;16"])
+def test_every_mode_becomes_rgb_of_the_same_size(mode):
+    source = halves().convert("L") if mode == "I;16" else halves().convert(mode)
+    picture = Image.fromarray(np.asarray(source).astype(np.uint16) * 256) if mode == "I;16" else source
+    found = decode(encoded(picture, "JPEG" if mode == "CMYK" else "PNG"))
+    assert (found.mode, found.size) == ("RGB", (64, 48))
+    assert np.asarray(found).std() > 5
+
+
+def test_transparency_lies_over_white():
+    clear = Image.new("RGBA", (32, 32), (200, 0, 0, 0))
+    assert np.asarray(decode(encoded(clear))).min() == 255
+
+
+def test_pixels_are_in_minus_one_to_one_with_channels_first():
+    square = to_square(encoded(halves()), 32)
+    pixels = normalise(square)
+    assert (square.shape, square.dtype) == ((32, 32, 3), np.uint8)
+    assert (pixels.shape, pixels.dtype) == ((3, 32, 32), np.float32)
+    assert pixels.min() >= -1
+    assert pixels.max() <= 1
+    np.testing.assert_allclose(normalise(np.stack([square, square]))[1], pixels)
+    np.testing.assert_allclose((pixels[0] + 1) * 127.5, square[..., 0], atol=1e-4)
+
+
+def test_the_fast_decoder_agrees_with_the_plain_one():
+    rng = np.random.default_rng(0)
+    base = Image.fromarray(rng.integers(0, 255, (24, 24, 3), np.uint8)).resize((900, 700), Image.Resampling.BICUBIC)
+    data = encoded(base, "JPEG", quality=92)
+    plain = np.asarray(Image.open(io.BytesIO(data)).resize((96, 96), Image.Resampling.BICUBIC)).astype(float)
+    error = np.mean((to_square(data, 96) - plain) ** 2)
+    assert 10 * np.log10(255**2 / error) > 40  # dB
+
+
+def test_this_module_loads_no_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, components.images, components.towers; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
