@@ -1,0 +1,1 @@
+"""Clicked against skipped on the same page: the pairs that the Image Score learns from."""

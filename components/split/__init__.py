@@ -1,0 +1,1 @@
+"""Which listings are trained on, tuned on and held out."""
