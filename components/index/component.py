@@ -1,0 +1,32 @@
+"""The edge of `index`: served vectors in, a searchable index out."""
+
+import dataclasses
+
+import numpy as np
+
+from components.contract import In, Out, Summary
+from components.errors import BadBundle, BadData
+from components.neighbours import IndexConfig, build
+from components.shards import read_shards
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IndexSummary(Summary):
+    """`kind` is flat (exact) or ivf (approximate)."""
+
+    kind: str
+    dim: int
+    fingerprint: str
+
+
+def index(embeddings: In, index: Out, *, cfg: IndexConfig) -> IndexSummary:
+    """An index over every embedded item. Raises BadBundle where vectors of two fingerprints are mixed, BadData where there are none."""
+    table = read_shards(embeddings, ["item_id", "vector", "fingerprint"])
+    fingerprints = sorted(set(table["fingerprint"].to_pylist()))
+    if not fingerprints:
+        raise BadData("index: there is no embedded item; look at reports/ingest.json for what became of the listings")
+    if len(fingerprints) > 1:
+        raise BadBundle(f"index: vectors of {len(fingerprints)} models lie in one table ({', '.join(fingerprints)}); run `dvc repro embed`")
+    vectors = np.stack(table["vector"].to_numpy()).astype(np.float32)
+    kind = build(index, table["item_id"].to_pylist(), vectors, fingerprints[0], cfg)
+    return IndexSummary(rows_in=len(table), rows_out=len(table), kind=kind, dim=vectors.shape[1], fingerprint=fingerprints[0])
