@@ -1,0 +1,194 @@
+"""A toy shop with three stages, and one Prefect server for all flow tests."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+SCRIPTS = sysconfig.get_path("scripts")
+VITRINE = str(Path(SCRIPTS, "vitrine"))
+DVC_YAML = """
+stages:
+  evaluate:
+    cmd: python toy.py evaluate data/labels data/verdict
+    deps: [data/labels, toy.py]
+    outs: [data/verdict]
+    metrics: [reports/evaluate.json]
+    meta: {pool: cpu, gpu: 0, retries: 0, timeout_s: 60}
+  label:
+    cmd: python toy.py label data/pairs data/labels
+    deps: [data/pairs, toy.py]
+    outs: [data/labels]
+    metrics: [reports/label.json]
+    meta: {pool: cpu, gpu: 0, retries: 1, timeout_s: 60}
+  pairs:
+    cmd: python toy.py pairs seed.txt ${paths.pairs}
+    deps: [seed.txt, toy.py]
+    outs: ["${paths.pairs}"]
+    metrics: [reports/pairs.json]
+    meta: {pool: cpu, gpu: 0, retries: 0, timeout_s: 60}
+"""
+# Files under knobs/ steer a stage without being deps: NAME.fails counts the failures to come, NAME.hold makes it wait.
+TOY = """
+import hashlib, json, pathlib, sys, time
+from components.process import die_with_parent
+die_with_parent()
+name, source, target = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+knobs = pathlib.Path("knobs")
+print(f"{name} starts", flush=True)
+while (knobs / f"{name}.hold").exists():
+    target.write_text("half written")
+    print(f"{name} waits", flush=True)
+    time.sleep(0.1)
+fails = knobs / f"{name}.fails"
+if fails.exists() and int(fails.read_text()):
+    fails.write_text(str(int(fails.read_text()) - 1))
+    sys.exit(f"{name} has a bad day")
+target.write_text(hashlib.sha256(source.read_bytes() + name.encode()).hexdigest())
+report = {"rows_in": 3, "rows_out": 2, "rows_quarantined": 1}
+if name == "evaluate":
+    ndcg = int(target.read_text()[:4], 16) / 65536
+    row = {"model": {"ndcg_at_5": {"value": ndcg, "low": ndcg - 0.1, "high": ndcg + 0.1}}}
+    report |= {"encoder": {"all": {"category": row}}, "promote": False, "reasons": ["ndcg_at_5 is below the histogram's"]}
+pathlib.Path("reports", f"{name}.json").write_text(json.dumps(report))
+"""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A toy workspace and the environment its commands run in."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def start_retrain(self) -> subprocess.Popen[bytes]:
+        """`vitrine retrain`, started; its output goes to output.txt."""
+        with open(self.folder / "output.txt", "wb") as output:
+            return subprocess.Popen([VITRINE, "retrain"], cwd=self.folder, env=self.environment, stdout=output, stderr=output)
+
+    def output(self) -> str:
+        return (self.folder / "output.txt").read_text()
+
+    def retrain(self) -> tuple[int, str]:
+        """Exit status and output of `vitrine retrain`."""
+        return self._run([VITRINE, "retrain"], self.environment)
+
+    def dvc(self, *arguments: str) -> tuple[int, str]:
+        """Exit status and output of DVC, run as a person would from an activated environment."""
+        path = os.pathsep.join([SCRIPTS, self.environment["PATH"]])
+        return self._run([sys.executable, "-m", "dvc", *arguments], self.environment | {"PATH": path})
+
+    def _run(self, command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90, check=False
+        )
+        return done.returncode, done.stdout
+
+    def digests(self) -> dict[str, str]:
+        """The digest of each out, as dvc.lock has them."""
+        lock = yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
+        return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"]}
+
+    def knob(self, name: str) -> Path:
+        return self.folder / "knobs" / name
+
+    def await_output(self, text: str, limit_s: float = 60) -> None:
+        deadline = time.monotonic() + limit_s
+        while text not in self.output():
+            assert time.monotonic() < deadline, f"no {text!r} in:\n{self.output()}"
+            time.sleep(0.02)
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process that stands in the shop, but for this one."""
+        return [process for process in psutil.process_iter() if process.pid != os.getpid() and _stands_in(process, self.folder)]
+
+    def await_empty(self, limit_s: float = 10) -> None:
+        deadline = time.monotonic() + limit_s
+        while left := self.processes():
+            assert time.monotonic() < deadline, f"still there: {[process.cmdline() for process in left]}"
+            time.sleep(0.05)
+
+
+def _stands_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == folder
+    except psutil.Error:
+        return False
+
+
+@pytest.fixture(scope="session")
+def lone_environment(tmp_path_factory) -> dict[str, str]:
+    """No Prefect server configured; nothing of the reader's own Prefect or DVC settings is read or written."""
+    base = tmp_path_factory.mktemp("settings")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "DVC_"))}
+    return kept | {
+        "PREFECT_HOME": str(base / "prefect"),
+        "DVC_GLOBAL_CONFIG_DIR": str(base / "dvc"),
+        "DVC_SITE_CACHE_DIR": str(base / "dvc-site"),
+        "DVC_NO_ANALYTICS": "true",
+    }
+
+
+@pytest.fixture(scope="session")
+def server(lone_environment):
+    """The API address of a Prefect server that the flows of this session report to."""
+    from flows.server import SETTINGS, serving
+
+    with serving(lone_environment | SETTINGS) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def client(server, lone_environment):
+    """Prefect's own client for that server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", lone_environment["PREFECT_HOME"])
+        patch.setenv("DO_NOT_TRACK", "1")
+        from prefect.client.orchestration import SyncPrefectClient
+
+        with SyncPrefectClient(api=server) as prefect_client:
+            yield prefect_client
+
+
+@pytest.fixture(scope="session")
+def shop_template(tmp_path_factory, lone_environment) -> Path:
+    folder = tmp_path_factory.mktemp("template") / "shop"
+    for inner in ("knobs", "data", "reports"):
+        (folder / inner).mkdir(parents=True)
+    for name, text in {"dvc.yaml": DVC_YAML, "toy.py": TOY, "params.yaml": "paths: {pairs: data/pairs}\n", "seed.txt": "1"}.items():
+        (folder / name).write_text(text)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=folder, env=lone_environment, check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def unkilled_digests(shop_template, lone_environment, tmp_path_factory) -> dict[str, str]:
+    """What `dvc repro` alone makes of a fresh shop."""
+    shop = Shop(Path(shutil.copytree(shop_template, tmp_path_factory.mktemp("unkilled") / "shop")), lone_environment)
+    status, output = shop.dvc("repro")
+    assert status == 0, output
+    return shop.digests()
+
+
+@pytest.fixture
+def lone_shop(shop_template, lone_environment, tmp_path):
+    """A shop where no Prefect server is configured."""
+    shop = Shop(Path(shutil.copytree(shop_template, tmp_path / "shop")).resolve(), dict(lone_environment))
+    yield shop
+    for process in shop.processes():
+        process.kill()
+
+
+@pytest.fixture
+def shop(lone_shop, server):
+    """A shop whose flows report to the session's Prefect server."""
+    return Shop(lone_shop.folder, lone_shop.environment | {"PREFECT_API_URL": server})
