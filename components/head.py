@@ -1,9 +1,10 @@
 """The Image Score's head: one number a photo from the patch tokens of several trunk layers, before they are pooled.
 
-Shape suffixes: B photos, L layers read, T tokens, D trunk width, F = 2 L D features.
+Shape suffixes: B photos, L layers read, T tokens, C cells, D trunk width, F = (C + 1) L D features.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import SiglipVisionModel
 
+CELLS_A_SIDE = 3
+DROPOUT = 0.2
 HEAD, ABOUT, TRUNK = "head.safetensors", "head.json", "trunk.safetensors"
 
 
@@ -26,13 +29,14 @@ class HeadShape:
 
 
 class ScoreHead(nn.Module):
-    """A small perceptron over each layer's mean and spread of tokens: (B, F) features to (B,) logits, higher is better."""
+    """A small perceptron over each layer's tokens, averaged by cell: (B, F) features to (B,) logits, higher is better."""
 
     def __init__(self, shape: HeadShape) -> None:
         super().__init__()
         self.shape = shape
-        features = 2 * len(shape.layers) * shape.trunk_width
-        self.body = nn.Sequential(nn.LayerNorm(features), nn.Linear(features, shape.hidden), nn.GELU(), nn.Linear(shape.hidden, 1))
+        num_features = (CELLS_A_SIDE**2 + 1) * len(shape.layers) * shape.trunk_width
+        first, last = nn.Linear(num_features, shape.hidden), nn.Linear(shape.hidden, 1)
+        self.body = nn.Sequential(nn.LayerNorm(num_features), nn.Dropout(DROPOUT), first, nn.GELU(), last)
 
     def forward(self, features_BF: Tensor) -> Tensor:
         """(B,) logits."""
@@ -57,10 +61,25 @@ def pooled(trunk: SiglipVisionModel, last_BTD: Tensor) -> Tensor:
 
 
 def features(kept: list[Tensor], layers: list[int]) -> Tensor:
-    """(B, F): mean and standard deviation over tokens of each layer read. Spread is what blur and glare take away."""
+    """(B, F): of each layer read, the mean of its tokens in each of 3 x 3 cells, and the spread over all of them.
+
+    Cells say where: clutter lies at the edge, a product in the middle. Spread is what blur and glare take away.
+    """
     read = [kept[i] for i in layers]
+    cells = cell_means(read[0].shape[1]).to(read[0])
     spread = [((t - t.mean(dim=1, keepdim=True)).square().mean(dim=1) + 1e-6).sqrt() for t in read]
-    return torch.cat([t.mean(dim=1) for t in read] + spread, dim=-1)
+    return torch.cat([(cells @ t).flatten(1) for t in read] + spread, dim=-1)
+
+
+def cell_means(num_tokens: int) -> Tensor:
+    """(C, T): the matrix that averages a square grid of tokens, row by row, over 3 x 3 cells; a grid below 3 x 3 repeats its tokens."""
+    side = math.isqrt(num_tokens)
+    of_cell = [[i for i in range(side) if i * CELLS_A_SIDE // side == c] or [min(c, side - 1)] for c in range(CELLS_A_SIDE)]
+    means = torch.zeros(CELLS_A_SIDE**2, num_tokens)
+    for cell in range(CELLS_A_SIDE**2):
+        inside = [row * side + column for row in of_cell[cell // CELLS_A_SIDE] for column in of_cell[cell % CELLS_A_SIDE]]
+        means[cell, inside] = 1 / len(inside)
+    return means
 
 
 def save_head(folder: Path, head: ScoreHead, own_trunk: SiglipVisionModel | None) -> None:

@@ -5,6 +5,7 @@ Guards run before pixels are decoded: a picture's header says its size, and what
 
 import hashlib
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def decode(data: bytes, min_side_px: int | None = None) -> Image.Image:
         return _over_white(picture)
     except Image.DecompressionBombError as error:
         raise BadPicture("picture_too_many_pixels", str(error)) from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, struct.error) as error:
         raise BadPicture("picture_truncated", _one_line(error)) from None
 
 

@@ -70,8 +70,9 @@ class Encoder(SiglipModel):
 
     def __init__(self, config: SiglipConfig) -> None:
         super().__init__(config)
-        if widths := getattr(config.vision_config, "conv_stem", None):
-            stem = ConvStem(list(widths), config.vision_config.hidden_size)
+        vision: Any = config.vision_config
+        if widths := getattr(vision, "conv_stem", None):
+            stem = ConvStem(list(widths), vision.hidden_size)
             for module in stem.modules():
                 if isinstance(module, nn.Conv2d):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -80,12 +81,23 @@ class Encoder(SiglipModel):
     @property
     def image_px(self) -> int:
         """Side of the square that the image tower reads, px."""
-        return int(self.config.vision_config.image_size)
+        return int(self.config.vision_config.image_size)  # type: ignore[union-attr]
+
+    @property
+    def width(self) -> int:
+        """D: values in a vector before the projection, in either tower."""
+        return int(self.config.vision_config.hidden_size)  # type: ignore[union-attr]
+
+    @property
+    def max_tokens(self) -> int:
+        """T: tokens that titles are padded and cut to."""
+        return int(self.config.text_config.max_position_embeddings)  # type: ignore[union-attr]
 
 
 def from_scratch(config: SiglipConfig) -> Encoder:
     """An untrained Encoder with SigLIP's own starting temperature: log-scale log 10, bias -10 (Zhai et al. 2023, section 3.2)."""
-    if config.vision_config.image_size % config.vision_config.patch_size:
+    vision: Any = config.vision_config
+    if vision.image_size % vision.patch_size:
         raise BadParams("finetune.scratch: image_px must be a multiple of the stem's stride")
     model = Encoder(config)
     with torch.no_grad():
@@ -97,10 +109,11 @@ def from_scratch(config: SiglipConfig) -> Encoder:
 def load_encoder(place: str | Path) -> Encoder:
     """The Encoder kept in a folder, or on the hub, from safetensors alone. Raises BadParams where there is none."""
     try:
-        model: Encoder = Encoder.from_pretrained(str(place), use_safetensors=True)
+        model: Any = Encoder.from_pretrained(str(place), use_safetensors=True)
     except (OSError, ValueError) as error:
         raise BadParams(f"no SigLIP checkpoint at {place}: {error}") from None
-    return model.eval()
+    encoder: Encoder = model.eval()
+    return encoder
 
 
 def load_tokenizer(place: str | Path) -> PreTrainedTokenizerBase:

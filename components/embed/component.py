@@ -46,7 +46,8 @@ def embed(exported: In, listings: In, images: In, embeddings: Out, *, cfg: Embed
     towers = Towers.open(exported, threads=cfg.threads)
     identity = (towers.serving.fingerprint, _digest(exported / IMAGE_GRAPH), _digest(exported / CALIBRATOR), code_digest("embed"))
     cache = WorkCache(store or default_store(), "embed", identity)
-    scores, pictures, num_rows = [np.zeros(0, np.float32)], set(), 0
+    scores, num_rows = [np.zeros(0, np.float32)], 0
+    pictures: set[str] = set()
     paths = shard_paths(listings)
     for path in track(paths, len(paths), "embed: shard"):
         rows = pq.read_table(path, columns=["item_id", "image_id"])

@@ -85,7 +85,7 @@ def export(encoder: In, score_head: In, listings: In, images: In, splits: In, ex
     own = private_trunk(model, safetensors.torch.load_file(score_head / TRUNK)) if head.shape.own_trunk else None
     graph = ImageGraph(model, head, own, torch.from_numpy(projection)).eval()
     text = TextGraph(model, torch.from_numpy(projection)).eval()
-    max_tokens = int(model.config.text_config.max_position_embeddings)
+    max_tokens = model.max_tokens
     export_image(graph, model.image_px, exported / IMAGE_GRAPH)
     export_text(text, max_tokens, exported / TEXT_GRAPH)
     calibration = _spread(train, cfg.num_calibration_photos)
@@ -120,8 +120,8 @@ def export(encoder: In, score_head: In, listings: In, images: In, splits: In, ex
 
 def _spread(items: Items, count: int) -> Items:
     """At most `count` items, evenly spaced in order of item_id."""
-    rows = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)) if len(items) else []
-    return Items(*([getattr(items, field.name)[row] for row in rows] for field in dataclasses.fields(Items)))
+    step = max(1, -(-len(items) // count))
+    return Items(*(getattr(items, field.name)[::step] for field in dataclasses.fields(Items)))
 
 
 def _pixels(items: Items, photos: dict[str, bytes], image_px: int) -> Iterator[np.ndarray]:
@@ -132,12 +132,12 @@ def _pixels(items: Items, photos: dict[str, bytes], image_px: int) -> Iterator[n
 @torch.inference_mode()
 def _torch_vectors(model: Encoder, items: Items, photos: dict[str, bytes]) -> np.ndarray:
     found = [image_vectors(model, torch.from_numpy(batch)).numpy() for batch in _pixels(items, photos, model.image_px)]
-    return np.concatenate([np.zeros((0, model.config.vision_config.hidden_size), np.float32), *found])
+    return np.concatenate([np.zeros((0, model.width), np.float32), *found])
 
 
 @torch.inference_mode()
 def _title_vectors(model: Encoder, tokenizer: PreTrainedTokenizerBase, titles: list[str]) -> np.ndarray:
-    max_tokens, unique = int(model.config.text_config.max_position_embeddings), sorted(set(titles))
+    max_tokens, unique = model.max_tokens, sorted(set(titles))
     found = [text_vectors(model, tokenise(tokenizer, unique[i : i + BATCH], max_tokens)).numpy() for i in range(0, len(unique), BATCH)]
     return np.concatenate(found)
 
@@ -189,7 +189,7 @@ def _write_serving(folder: Path, model: Encoder, tokenizer: PreTrainedTokenizerB
         ),
         dim=projection.shape[1],
         image_px=model.image_px,
-        max_tokens=int(model.config.text_config.max_position_embeddings),
+        max_tokens=model.max_tokens,
         pad_id=int(tokenizer.pad_token_id),
         precision=cfg.serving_precision,
         preprocessing=pictures.digest(),

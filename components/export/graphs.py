@@ -25,6 +25,8 @@ class ImageGraph(nn.Module):
     The head reads the trunk's layers on their way, or those of a trunk of its own.
     """
 
+    projection_DK: Tensor
+
     def __init__(self, encoder: Encoder, head: ScoreHead, own_trunk: SiglipVisionModel | None, projection_DK: Tensor) -> None:
         super().__init__()
         self.trunk, self.head, self.own_trunk = encoder.vision_model, head, own_trunk
@@ -40,6 +42,8 @@ class ImageGraph(nn.Module):
 
 class TextGraph(nn.Module):
     """(B, T) token ids to (B, K) unit vectors."""
+
+    projection_DK: Tensor
 
     def __init__(self, encoder: Encoder, projection_DK: Tensor) -> None:
         super().__init__()
@@ -60,39 +64,27 @@ def private_trunk(encoder: Encoder, state: dict[str, Tensor]) -> SiglipVisionMod
     """A copy of the encoder's trunk with other weights."""
     trunk: SiglipVisionModel = copy.deepcopy(encoder.vision_model)
     trunk.load_state_dict(state)
-    return trunk.eval()
+    trunk.train(False)
+    return trunk
 
 
 def export_image(graph: ImageGraph, image_px: int, path: Path) -> None:
     """Writes the image tower. Traced with two photos: with one, the pooling head would keep that batch size for good."""
-    example = torch.zeros(2, 3, image_px, image_px)
-    program = torch.onnx.export(
-        graph.eval(),
-        (example,),
-        dynamo=True,
-        opset_version=OPSET,
-        external_data=False,
-        input_names=[IMAGE_INPUT],
-        dynamic_shapes={"pixels": {0: torch.export.Dim("batch")}},
-        verbose=False,
-    )
-    _name_outputs(program, IMAGE_OUTPUTS)
-    _write(program.model_proto, path)
+    _export(graph, torch.zeros(2, 3, image_px, image_px), IMAGE_INPUT, IMAGE_OUTPUTS, path)
 
 
 def export_text(graph: TextGraph, max_tokens: int, path: Path) -> None:
     """Writes the text tower."""
-    program = torch.onnx.export(
-        graph.eval(),
-        (torch.zeros(2, max_tokens, dtype=torch.long),),
-        dynamo=True,
-        opset_version=OPSET,
-        external_data=False,
-        input_names=[TEXT_INPUT],
-        dynamic_shapes={"tokens": {0: torch.export.Dim("batch")}},
-        verbose=False,
-    )
-    _name_outputs(program, (TEXT_OUTPUT,))
+    _export(graph, torch.zeros(2, max_tokens, dtype=torch.long), TEXT_INPUT, (TEXT_OUTPUT,), path)
+
+
+def _export(graph: nn.Module, example: Tensor, name: str, outputs: tuple[str, ...], path: Path) -> None:
+    """Writes a graph of one input, named as forward names it, whose first axis is free."""
+    shapes = {name: {0: torch.export.Dim("batch")}}
+    options = {"dynamo": True, "opset_version": OPSET, "external_data": False, "verbose": False}
+    program = torch.onnx.export(graph.eval(), (example,), input_names=[name], dynamic_shapes=shapes, **options)  # type: ignore[arg-type]
+    assert program is not None
+    _name_outputs(program, outputs)
     _write(program.model_proto, path)
 
 

@@ -111,7 +111,7 @@ def _train_set(items: Items, photos: dict[str, bytes], images: Path, model: Enco
     return TrainSet(
         photos=[photos[i] for i in items.image_ids],
         titles=items.titles,
-        tokens=tokenise(tokenizer, items.titles, model.config.text_config.max_position_embeddings),
+        tokens=tokenise(tokenizer, items.titles, model.max_tokens),
         products=items.products,
         phashes=np.array([phash_of[i] for i in items.image_ids], np.uint64),
     )
@@ -120,8 +120,8 @@ def _train_set(items: Items, photos: dict[str, bytes], images: Path, model: Enco
 @torch.inference_mode()
 def _embed(model: Encoder, items: Items, photos: dict[str, bytes]) -> np.ndarray:
     """float32 (N, D), unit length, in the order of items."""
-    model.eval()
-    device, found = next(model.parameters()).device, [np.zeros((0, model.config.vision_config.hidden_size), np.float32)]
+    model.train(False)
+    device, found = next(model.parameters()).device, [np.zeros((0, model.width), np.float32)]
     for start in range(0, len(items), EMBED_BATCH):
         pixels = normalise(squares([photos[i] for i in items.image_ids[start : start + EMBED_BATCH]], model.image_px))
         found.append(image_vectors(model, torch.from_numpy(pixels).to(device)).cpu().numpy())
@@ -143,7 +143,7 @@ def _write_untrained(model: Encoder, sides: list[Items], photos: dict[str, bytes
 
 
 def _save(model: Encoder, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    model.to("cpu").save_pretrained(folder)
+    model.cpu().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

@@ -84,7 +84,7 @@ def train(
             run.save()
     if run.progress.best:
         run.encoder().load_state_dict(run.progress.best)
-    model.eval()
+    model.train(False)
     return run.progress
 
 

@@ -124,7 +124,7 @@ def _teach_both(model: Encoder, photos: list[bytes], lessons: Lessons, cfg: Scor
     trunk, num_layers = model.vision_model, len(model.vision_model.encoder.layers)
     if any(not 0 <= layer <= num_layers for layer in cfg.head.layers):
         raise BadParams(f"score.head.layers = {cfg.head.layers}: this trunk has layers 0 (stem) to {num_layers}")
-    shape = HeadShape(cfg.head.layers, model.config.vision_config.hidden_size, cfg.head.hidden, own_trunk=False)
+    shape = HeadShape(cfg.head.layers, model.width, cfg.head.hidden, own_trunk=False)
     feature_NF = read_features(trunk, photos, model.image_px, cfg.head.layers)
     shared = teach_on_shared_trunk(feature_NF, lessons, shape, cfg.head, cfg.seed)
     log.info("score: validation OPA on the shared trunk %s", shared.val_opa)

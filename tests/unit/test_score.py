@@ -12,7 +12,7 @@ from components import calibrator, schema
 from components.calibrator import Calibrator
 from components.errors import BadBundle
 from components.finetune.start import start_model
-from components.head import HeadShape, ScoreHead, features, layers_of, load_head, save_head
+from components.head import HeadShape, ScoreHead, cell_means, features, layers_of, load_head, save_head
 from components.score.train import (
     HeadConfig,
     Lessons,
@@ -135,17 +135,25 @@ def test_a_saved_head_answers_as_before(tmp_path):
     torch.manual_seed(1)
     head = ScoreHead(SHAPE).eval()
     save_head(tmp_path, head, None)
-    given_features = torch.rand(3, 2 * 2 * 32)
+    given_features = torch.rand(3, 10 * 2 * 32)
     torch.testing.assert_close(load_head(tmp_path)(given_features), head(given_features))
 
 
-def test_features_hold_mean_and_spread_of_each_layer(blurred):
-    model = blurred[0]
-    kept = layers_of(model.vision_model, torch.rand(2, 3, 32, 32))
+def test_features_hold_each_cells_mean_and_the_spread_of_each_layer(blurred):
+    kept = layers_of(blurred[0].vision_model, torch.rand(2, 3, 32, 32))
     assert len(kept) == 2
     found = features(kept, [1])
-    torch.testing.assert_close(found[:, :32], kept[1].mean(dim=1))
-    torch.testing.assert_close(found[:, 32:], kept[1].std(dim=1, correction=0), rtol=1e-3, atol=1e-4)
+    assert found.shape == (2, 10 * 32)
+    torch.testing.assert_close(found[:, -32:], kept[1].std(dim=1, correction=0), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 5, 7, 14])
+def test_cells_average_tokens_by_place(side):
+    means = cell_means(side * side)
+    torch.testing.assert_close(means.sum(dim=1), torch.ones(9))
+    assert (means.sum(dim=0) > 0).all()
+    top = torch.arange(side * side).reshape(side, side)[0]
+    assert means[:3, top].sum() >= means[6:, top].sum() if side == 1 else means[:3, top].sum() > means[6:, top].sum()
 
 
 RAW = st.lists(st.floats(0.001, 0.999), min_size=2, max_size=60)

@@ -1,0 +1,1 @@
+"""Drawn product photos: what is on them, what is wrong with them, and the pixels."""

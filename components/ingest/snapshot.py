@@ -1,0 +1,79 @@
+"""What a run is made from, pinned: data/snapshot.json names the source, the digests it had and the moment that counts as now."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from components.contract import Config
+from components.errors import BadData
+
+AGAIN = "run `vitrine source simulate` or `vitrine source folder PATH`, which takes it"
+
+
+class PictureDigest(Config):
+    """The pictures a CSV names, as one value: how many files, their bytes, and sha256 over sorted lines `name sha256`."""
+
+    count: int
+    bytes: int
+    sha256: str
+
+
+class FolderDigest(Config):
+    """A folder source as it was: path as typed, CSV and its sha256, pictures, and vectors beside the CSV (file name to sha256)."""
+
+    kind: Literal["folder"]
+    path: str
+    csv: str
+    csv_sha256: str
+    pictures: PictureDigest
+    external_vectors: dict[str, str]
+
+
+class SimulatedDigest(Config):
+    """The simulated market: params and code make it, so there is nothing else to pin."""
+
+    kind: Literal["simulate"]
+
+
+class Snapshot(Config):
+    """What ingest may read. as_of (UTC) is the newest listing's time, never the clock; stable_release the digest it is compared with."""
+
+    source: FolderDigest | SimulatedDigest
+    as_of: datetime
+    stable_release: str | None
+
+
+def read(path: Path) -> Snapshot:
+    """The snapshot at `path`. Raises BadData where it cannot be read as one."""
+    try:
+        return Snapshot.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        found = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()[:3])
+        raise BadData(f"{path} is not a snapshot ({found}): {AGAIN}") from None
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file's bytes, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass
+class PicturesSeen:
+    """Pictures as they are read, counted once by name; a picture that changes between two readings changes the digest."""
+
+    sizes: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def note(self, name: str, sha256: str, num_bytes: int) -> None:
+        """Takes note of one reading of the picture `name`."""
+        self.sizes[name, sha256] = num_bytes
+
+    def digest(self) -> PictureDigest:
+        """Everything noted so far as one value."""
+        lines = "".join(f"{name} {sha256}\n" for name, sha256 in sorted(self.sizes))
+        sha256 = hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+        return PictureDigest(count=len(self.sizes), bytes=sum(self.sizes.values()), sha256=sha256)
