@@ -29,6 +29,7 @@ class TrainConfig(Config):
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
     learning_rate: float = Field(gt=0)
+    text_learning_rate: float = Field(gt=0)
     temperature_learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     warmup_share: float = Field(ge=0, le=1)
@@ -165,15 +166,15 @@ class Run:
 
 
 def _optimizer(model: Encoder, cfg: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; matrices decay, biases and gains do not, and the two temperature scalars learn at a rate of their own."""
+    """AdamW; matrices decay, biases and gains do not. Image tower, text tower and the two temperature scalars learn at rates of their own."""
     temperature = [model.logit_scale, model.logit_bias]
-    rest = [p for p in model.parameters() if p.requires_grad and all(p is not t for t in temperature)]
-    groups = [
-        {"params": [p for p in rest if p.ndim > 1], "weight_decay": cfg.weight_decay, "peak_lr": cfg.learning_rate},
-        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0, "peak_lr": cfg.learning_rate},
-        {"params": temperature, "weight_decay": 0.0, "peak_lr": cfg.temperature_learning_rate},
-    ]
-    return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(0.9, 0.95), fused=True)
+    towers = ((model.vision_model, cfg.learning_rate), (model.text_model, cfg.text_learning_rate))
+    groups = [{"params": temperature, "weight_decay": 0.0, "peak_lr": cfg.temperature_learning_rate}]
+    for tower, rate in towers:
+        learning = [p for p in tower.parameters() if p.requires_grad]
+        groups.append({"params": [p for p in learning if p.ndim > 1], "weight_decay": cfg.weight_decay, "peak_lr": rate})
+        groups.append({"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0, "peak_lr": rate})
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=cfg.learning_rate, betas=(0.9, 0.95), fused=True)
 
 
 def _rate_share(step: int, num_steps: int, warmup_share: float) -> float:
