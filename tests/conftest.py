@@ -21,9 +21,12 @@ COPIED = (
     ".dvc/.gitignore",
     ".dvcignore",
     ".gitignore",
+    "Makefile",
+    "constraints.txt",
     "data/snapshot.json",
     "dvc.yaml",
     "params.yaml",
+    "pyproject.toml",
 )
 
 settings.register_profile("vitrine", deadline=None)  # first calls import libraries; time is no property here
@@ -100,6 +103,12 @@ def run(workspace: Path, *command: str, timeout_s: float = 300, check: bool = Tr
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def make(workspace: Path, target: str, *variables: str) -> subprocess.CompletedProcess[str]:
+    """`make TARGET` in a workspace with the environment that runs the tests, which is not installed again."""
+    venv = Path(sys.prefix)
+    return run(workspace, "make", target, f"VENV={venv}", "-o", str(venv / ".installed"), *variables)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The whole line on a small market, through DVC and through the flow."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from PIL import Image
 from components.bundle import Bundle, folder_digest, verified_manifest
 from components.errors import BadBundle
 from components.shards import read_shards
-from tests.conftest import edit_params, make_workspace, run
+from tests.conftest import edit_params, make, make_workspace, run
 from tests.contract.test_dag import STAGES
 
 
@@ -33,9 +34,10 @@ def copy(finished, tmp_path):
 
 @pytest.fixture(scope="module")
 def by_flow(tmp_path_factory):
-    """Another clone, in which the flow did what `dvc repro` did in the first, and its output."""
+    """Another clone, in which `make demo` did what `dvc repro` did in the first, and its output."""
     workspace = make_workspace(tmp_path_factory.mktemp("flow"))
-    return workspace, run(workspace, "vitrine", "retrain").stdout
+    done = make(workspace, "demo")
+    return workspace, done.stdout + done.stderr
 
 
 def test_every_stage_leaves_a_report_with_its_rows(finished):
@@ -68,10 +70,50 @@ def test_the_flow_shows_each_stage_and_the_verdict(by_flow):
 
 
 def test_after_a_repro_the_flow_has_nothing_to_do_and_the_reverse(copy, by_flow):
-    shown = run(copy, "vitrine", "retrain").stdout
-    assert shown.count(": unchanged") >= 12
+    done = run(copy, "vitrine", "retrain")
+    assert (done.stdout + done.stderr).count(": unchanged") >= 12
     workspace, _ = by_flow
     assert "Running stage" not in run(workspace, "dvc", "repro").stdout
+
+
+def test_the_demo_commits_nothing_and_says_what_it_used(by_flow):
+    workspace, _ = by_flow
+    changed = run(workspace, "git", "status", "--porcelain", "--untracked-files=all").stdout.split()
+    assert set(changed[1::2]) <= {"dvc.lock", "params.yaml", "data/snapshot.json"}
+
+
+def subset_of(photos: Path, folder: Path, num: int) -> Path:
+    """A folder of `num` of the real photos, spread over the CSV, with their rows and a few faults of everyday life."""
+    with open(photos / "listings.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    chosen = rows[:: len(rows) // num][:num]
+    for row in chosen:
+        (folder / row["image"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(photos / row["image"], folder / row["image"])
+    (folder / chosen[0]["image"]).write_bytes(b"no picture")
+    (folder / chosen[1]["image"]).unlink()
+    chosen[2]["title"] = ""
+    with open(folder / "listings.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(chosen[0]))
+        writer.writeheader()
+        writer.writerows(chosen)
+    return folder
+
+
+def test_real_photos_go_through_the_whole_line(photos, tmp_path):
+    folder = subset_of(photos, tmp_path / "shop", num=240)
+    workspace = make_workspace(tmp_path / "workspace")
+    make(workspace, "demo", f"DATA={folder}")
+    report = json.loads((workspace / "reports" / "ingest.json").read_text())
+    assert report["quarantined"] == {"picture_missing": 1, "picture_unreadable": 1, "title_missing": 1}
+    parity = json.loads((workspace / "reports" / "export.json").read_text())["max_difference_by_batch"]
+    assert set(parity) == {"1", "2", "7"}
+    assert max(parity.values()) < 1e-4
+    sources = {row["source"].split("/")[0] for row in read_shards(workspace / "data" / "listings", ["source"]).to_pylist()}
+    encoder = json.loads((workspace / "reports" / "evaluate.json").read_text())["encoder"]
+    assert {name.split("/")[0] for name in encoder} >= sources | {"all"}
+    assert {"value", "low", "high"} == set(encoder["all"]["category"]["model_minus_color_histogram"]["ndcg_at_5"])
+    assert all(read_shards(workspace / "data" / "impressions", ["simulated"])["simulated"].to_pylist())
 
 
 def test_outs_are_the_same_bytes_without_the_work_cache(copy):
