@@ -37,7 +37,7 @@ class TrainConfig(Config):
     patience_epochs: int = Field(ge=1)
     duplicate_distance: int = Field(ge=0, le=64)
     freeze_text: bool
-    mixed_precision: Literal["no", "bf16", "fp16"]
+    precision: Literal["fp32", "bf16", "fp16"]
     checkpoint_every_steps: int = Field(ge=1)
     threads: int = Field(ge=1)
     seed: int
@@ -93,7 +93,7 @@ class Run:
     """One training run: the model and optimizer as accelerate prepared them, and where they stand."""
 
     def __init__(self, model: Encoder, data: TrainSet, cfg: TrainConfig, checkpoints: Checkpoints) -> None:
-        self.accelerator = Accelerator(mixed_precision=cfg.mixed_precision)
+        self.accelerator = Accelerator(mixed_precision="no" if cfg.precision == "fp32" else cfg.precision)
         model.text_model.requires_grad_(not cfg.freeze_text)
         self.model, self.optimizer = self.accelerator.prepare(model, _optimizer(model, cfg))
         self.data, self.cfg, self.checkpoints = data, cfg, checkpoints
