@@ -119,7 +119,9 @@ def _without_empty_traceback(record: logging.LogRecord) -> bool:
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Table:
-    table = Table(*rows[0])
+    table = Table()
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
     for row in rows[1:]:
         table.add_row(*map(Text, row))
     return table

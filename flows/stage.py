@@ -24,6 +24,7 @@ TAIL_LINES = 8
 GRACE_S = 5.0
 DVC = (sys.executable, "-m", "dvc", "repro", "--single-item")
 # What DVC 3 says; a test holds these to the DVC that is installed.
+HINTS = ("To track the changes with git", "git add dvc.lock", "To enable auto staging", "dvc config core.autostage", "Use `dvc push`")
 RAN, RESTORED, UNCHANGED = "Running stage '{}':", "Stage '{}' is cached - skipping run", "Stage '{}' didn't change, skipping"
 
 
@@ -63,6 +64,8 @@ def run_stage(stage: Stage, log: Callable[[str], None], command: tuple[str, ...]
     with _group([*command, stage.name]) as leader:
         try:
             for line in _lines(leader, deadline=started + stage.timeout_s):
+                if line.strip().startswith(HINTS):
+                    continue  # advice for someone at a prompt
                 log(line)
                 tail.append(line)
                 verdict = verdict_in(line, stage.name) or verdict

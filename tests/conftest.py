@@ -111,6 +111,17 @@ def make(workspace: Path, target: str, *variables: str) -> subprocess.CompletedP
     return run(workspace, "make", target, f"VENV={venv}", "-o", str(venv / ".installed"), *variables)
 
 
+def system_program(name: str) -> str:
+    """Where a program of the system is. Without it the test is skipped, and fails in continuous integration, which installs it."""
+    found = shutil.which(name)
+    if found is None:
+        message = f"{name} is not installed: run `make system-deps`"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
 @pytest.fixture(scope="session")
 def photos() -> Path:
     """The folder of real photos; tests that ask for it are skipped where it is not."""

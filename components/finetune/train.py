@@ -166,7 +166,7 @@ class Run:
 
 
 def _optimizer(model: Encoder, cfg: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; matrices decay, biases and gains do not. Image tower, text tower and the two temperature scalars learn at rates of their own."""
+    """AdamW; matrices decay, biases and gains do not. Each tower and the two temperature scalars learn at rates of their own."""
     temperature = [model.logit_scale, model.logit_bias]
     towers = ((model.vision_model, cfg.learning_rate), (model.text_model, cfg.text_learning_rate))
     groups = [{"params": temperature, "weight_decay": 0.0, "peak_lr": cfg.temperature_learning_rate}]
