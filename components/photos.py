@@ -50,8 +50,13 @@ def read_items(listings: Path, splits: Path, sides: Iterable[str]) -> Items:
 
 
 def owner_of(seller_id: str | None, product_id: str | None, group: str) -> str:
-    """Who a photo belongs to, so that a seller's own photos never count as finds: seller, else product, else split group."""
-    return seller_id or product_id or group
+    """Who a photo belongs to, so that a seller's own photos never count as finds: seller, else product, else split group.
+
+    Marked by kind: seller 12 and product 12 are not one owner.
+    """
+    if seller_id:
+        return f"seller {seller_id}"
+    return f"product {product_id}" if product_id else f"group {group}"
 
 
 def read_photos(images: Path, image_ids: Iterable[str]) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ from PIL import Image
 from components.bundle import Bundle, folder_digest, verified_manifest
 from components.errors import BadBundle
 from components.shards import read_shards
-from tests.conftest import edit_params, make, make_workspace, run
+from tests.conftest import edit_params, environment, make, make_workspace, run
 from tests.contract.test_dag import STAGES
 
 
@@ -236,3 +236,19 @@ def test_help_answers_at_once():
     started = time.monotonic()
     subprocess.run([Path(sys.executable).parent / "vitrine", "--help"], check=True, capture_output=True)
     assert time.monotonic() - started < 1.0
+
+
+def test_training_killed_half_way_goes_on_from_its_checkpoint_and_ends_the_same(copy):
+    expected = folder_digest(copy / "models" / "encoder")
+    shutil.rmtree(copy / ".vitrine")
+    stage = subprocess.Popen(["vitrine", "run", "finetune"], cwd=copy, env=environment(), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(copy.glob(".vitrine/cache/finetune/*.safetensors")):
+        assert stage.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    stage.kill()
+    stage.wait()
+    again = run(copy, "vitrine", "run", "finetune")
+    assert "going on at step" in again.stderr
+    assert folder_digest(copy / "models" / "encoder") == expected
