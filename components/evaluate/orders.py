@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from components.votes import agreed_votes
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -23,14 +25,6 @@ class Pairs:
     def within(self, mask_N: np.ndarray) -> np.ndarray:
         """bool (P,): pairs with both items in the mask."""
         return np.asarray(mask_N[self.better_P] & mask_N[self.worse_P])
-
-
-def ordered_pair_accuracy(score_N: np.ndarray, pairs: Pairs) -> np.ndarray:
-    """float64 (P,): 1 where the better item scores higher, 0.5 where both score the same, 0 otherwise. Its mean is the OPA, higher is
-    better, 0.5 is chance; NaN where a score is missing."""
-    better_P, worse_P = score_N[pairs.better_P], score_N[pairs.worse_P]
-    value_P = np.where(better_P > worse_P, 1.0, np.where(better_P == worse_P, 0.5, 0.0))
-    return np.where(np.isnan(better_P) | np.isnan(worse_P), np.nan, value_P)
 
 
 def quality_pairs(quality_N: np.ndarray, owner_N: np.ndarray, *, min_gap: float, max_pairs: int, seed: int) -> Pairs:
@@ -66,10 +60,10 @@ def held_out_labels(labels: pl.DataFrame, position: Mapping[str, int]) -> pl.Dat
 
 def agreed_pairs(rows: pl.DataFrame, position: Mapping[str, int], owner_N: np.ndarray) -> Pairs:
     """Pairs on which the judge named the same winner in both orders shown."""
-    both = pl.col("first_item").n_unique() == 2
-    agreed = both & (pl.col("winner").n_unique() == 1) & (pl.col("winner").null_count() == 0)
-    found = rows.group_by("low", "high", maintain_order=True).agg(pl.col("winner").first(), agreed.alias("agreed")).filter("agreed")
-    return _pairs("judge", found, "winner", position, owner_N)
+    votes = agreed_votes(rows.to_arrow())
+    low = [min(vote.better, vote.worse) for vote in votes]
+    better_P, worse_P, low_P = (_places(items, position) for items in ([v.better for v in votes], [v.worse for v in votes], low))
+    return Pairs("judge", better_P, worse_P, owner_N[low_P])
 
 
 def clicked_pairs(rows: pl.DataFrame, position: Mapping[str, int], owner_N: np.ndarray, simulated: bool) -> Pairs:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from components.evaluate.bootstrap import Estimate, cluster_estimates
-from components.evaluate.orders import Pairs, ordered_pair_accuracy
+from components.evaluate.orders import Pairs
 from components.evaluate.table import DIFFERENCE, MODEL
+from components.metrics import ordered_pair_accuracy
 
 ScoreTable = dict[str, dict[str, dict[str, Estimate]]]
 QUANTILES_PERCENT = (5, 25, 50, 75, 95)
@@ -32,7 +33,7 @@ class Ordered:
 
 def ordered(pairs: Pairs, score_N: Mapping[str, np.ndarray]) -> Ordered:
     """Every score put to the pairs: `score_N` by row name, higher is taken as better."""
-    return Ordered(pairs, {name: ordered_pair_accuracy(values, pairs) for name, values in score_N.items()})
+    return Ordered(pairs, {name: ordered_pair_accuracy(values[pairs.better_P], values[pairs.worse_P]) for name, values in score_N.items()})
 
 
 def score_table(sides: Sequence[Ordered], slices: Mapping[str, np.ndarray], *, num_draws: int, seed: int) -> ScoreTable:

@@ -19,6 +19,7 @@ from transformers import SiglipVisionModel
 from components.contract import Config
 from components.head import HeadShape, ScoreHead, features, layers_of
 from components.images import normalise
+from components.metrics import ordered_pair_accuracy
 from components.photos import ahead, squares
 from components.progress import track
 
@@ -76,12 +77,9 @@ def focal_pair_loss(better_P: Tensor, worse_P: Tensor, gamma: float) -> Tensor:
     return -((1 - log_p_P.exp()) ** gamma * log_p_P).mean()
 
 
-def ordered_pair_accuracy(score_N: np.ndarray, votes_P2: np.ndarray) -> float | None:
-    """Share in [0, 1] of votes whose better photo has the higher score, a tie counting half; None without votes."""
-    if not len(votes_P2):
-        return None
-    gap_P = score_N[votes_P2[:, 0]] - score_N[votes_P2[:, 1]]
-    return float(((gap_P > 0) + 0.5 * (gap_P == 0)).mean())
+def votes_won(score_N: np.ndarray, votes_P2: np.ndarray) -> float | None:
+    """OPA in [0, 1] of scores on votes; None without votes."""
+    return float(ordered_pair_accuracy(score_N[votes_P2[:, 0]], score_N[votes_P2[:, 1]]).mean()) if len(votes_P2) else None
 
 
 @torch.no_grad()
@@ -154,7 +152,7 @@ def _loss(logit_2P: Tensor, cfg: HeadConfig) -> Tensor:
 @torch.inference_mode()
 def _opa_of(head: ScoreHead, feature_NF: Tensor, votes_P2: np.ndarray) -> float | None:
     head.eval()
-    return ordered_pair_accuracy(head(feature_NF).numpy(), votes_P2)
+    return votes_won(head(feature_NF).numpy(), votes_P2)
 
 
 def _epochs(lessons: Lessons, cfg: HeadConfig, seed: int, epochs: int) -> Iterator[list[np.ndarray]]:

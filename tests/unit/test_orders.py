@@ -5,16 +5,15 @@ import polars as pl
 import pytest
 
 from components.evaluate.orders import (
-    Pairs,
     agreed_pairs,
     clicked_pairs,
     held_out_labels,
     judge_accuracy,
     judged_pairs,
     label_health,
-    ordered_pair_accuracy,
     quality_pairs,
 )
+from components.metrics import ordered_pair_accuracy
 
 ITEMS = ["a", "b", "c", "d"]
 PLACE = {item: n for n, item in enumerate(ITEMS)}
@@ -23,7 +22,8 @@ OWNERS = np.array([0, 0, 1, 1])
 
 def labels(*rows):
     columns = ["first_item", "second_item", "clicked_item", "choice"]
-    return held_out_labels(pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row"), PLACE)
+    table = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
+    return held_out_labels(table.with_columns(split=pl.lit("test")), PLACE)
 
 
 def named(pairs):
@@ -31,8 +31,8 @@ def named(pairs):
 
 
 def test_a_right_order_counts_one_a_tie_half_and_a_missing_score_nothing():
-    pairs = Pairs("x", np.array([0, 1, 2, 3]), np.array([1, 0, 1, 0]), np.zeros(4))
-    values = ordered_pair_accuracy(np.array([0.9, 0.2, 0.2, np.nan]), pairs)
+    score = np.array([0.9, 0.2, 0.2, np.nan])
+    values = ordered_pair_accuracy(score[[0, 1, 2, 3]], score[[1, 0, 1, 0]])
     assert values[:3].tolist() == [1.0, 0.0, 0.5]
     assert np.isnan(values[3])
 

@@ -18,10 +18,10 @@ from components.score.train import (
     Lessons,
     OwnTrunkConfig,
     focal_pair_loss,
-    ordered_pair_accuracy,
     read_features,
     teach_on_own_trunk,
     teach_on_shared_trunk,
+    votes_won,
 )
 from components.votes import agreed_votes
 from tests.unit.test_finetune import TITLES, scratch
@@ -71,10 +71,10 @@ def test_the_focal_loss_is_the_logistic_one_at_gamma_0_and_forgives_what_is_won(
     torch.testing.assert_close(focal_pair_loss(better, worse, 2.0), -((1 - p) ** 2 * p.log()).mean())
 
 
-def test_ordered_pair_accuracy_counts_a_tie_half():
+def test_votes_won_count_a_tie_half():
     score = np.array([0.9, 0.1, 0.1])
-    assert ordered_pair_accuracy(score, np.array([[0, 1], [1, 2], [1, 0]])) == pytest.approx(0.5)
-    assert ordered_pair_accuracy(score, np.zeros((0, 2), int)) is None
+    assert votes_won(score, np.array([[0, 1], [1, 2], [1, 0]])) == pytest.approx(0.5)
+    assert votes_won(score, np.zeros((0, 2), int)) is None
 
 
 def photo(seed: int, blur: float) -> bytes:
@@ -109,7 +109,7 @@ def test_labels_turned_round_teach_the_opposite(blurred):
     feature = read_features(model.vision_model, photos, 32, [0, 1])
     taught = teach_on_shared_trunk(feature, Lessons(lessons.train_P2[:, ::-1].copy(), lessons.val_P2[:, ::-1].copy()), SHAPE, HEAD, seed=0)
     with torch.no_grad():
-        assert ordered_pair_accuracy(taught.head(feature).numpy(), lessons.val_P2) < 0.1
+        assert votes_won(taught.head(feature).numpy(), lessons.val_P2) < 0.1
 
 
 def test_a_trunk_of_its_own_learns_and_the_shared_one_does_not(blurred):
