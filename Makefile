@@ -23,7 +23,7 @@ system-deps:
 	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends chromium
 
 demo: setup
-	vitrine source $(if $(DATA),folder $(DATA),simulate)
+	vitrine source $(if $(DATA),folder "$(DATA)",simulate)
 	vitrine retrain
 
 test: setup lint

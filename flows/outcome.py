@@ -55,7 +55,7 @@ def read_reports(stages: Sequence[str], folder: Path = REPORTS) -> dict[str, Map
 def headline(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
     """The metrics a person looks at first: those of evaluate for the model over all items, or every stage's where nothing is evaluated."""
     if "evaluate" in reports:
-        return {name: metric for name, metric in _metrics(reports["evaluate"]) if _is_headline(name)}
+        return {_short(name): metric for name, metric in _metrics(reports["evaluate"]) if _is_headline(name)}
     return {
         f"{stage}.{name}": metric
         for stage, report in reports.items()
@@ -66,6 +66,12 @@ def headline(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
 def _is_headline(name: str) -> bool:
     table, *inner = name.split(".")  # table, slice, relevance or pairs, row, ...
     return table in ("encoder", "image_score") and inner[:1] == ["all"] and inner[2:3] == ["model"]
+
+
+def _short(name: str) -> str:
+    """`category p_at_1` for encoder.all.category.model.p_at_1, `image_score judge` for image_score.all.judge.model: a terminal is narrow."""
+    table, _, measured, _, *metric = name.split(".")
+    return " ".join([measured, *metric] if table == "encoder" else [table, measured])
 
 
 def _metrics(report: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Metric]]:

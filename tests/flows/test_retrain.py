@@ -34,7 +34,7 @@ def test_a_run_is_named_ordered_reported_and_leaves_dvc_nothing_to_do(shop, clie
     assert "label | label starts" in output  # the stage's own lines, live
     first = artifact(client, run)
     assert (first.key, first.type) == ("retrain-metrics", "markdown")
-    assert "| encoder.all.category.model.ndcg_at_5 |" in first.data
+    assert "| category ndcg_at_5 |" in first.data
     assert "| label | ran | " in first.data
     assert shop.digests() == unkilled_digests
     assert "up to date" in shop.dvc("repro")[1]
@@ -47,7 +47,7 @@ def test_a_run_is_named_ordered_reported_and_leaves_dvc_nothing_to_do(shop, clie
     second = artifact(client, flow_run(client))
     assert [second.data.count(f"| {stage} | unchanged | ") for stage in ("pairs", "label", "evaluate")] == [1, 1, 1]
     now, before = (json.loads(path.read_text()) for path in sorted((shop.folder / "runs/retrain").glob("2*.json"), reverse=True))
-    ndcg = [run["metrics"]["encoder.all.category.model.ndcg_at_5"]["value"] for run in (now, before)]
+    ndcg = [run["metrics"]["category ndcg_at_5"]["value"] for run in (now, before)]
     assert ndcg[0] != ndcg[1]
     assert f"| {ndcg[0]:.4g} | {ndcg[0] - 0.1:.4g} to {ndcg[0] + 0.1:.4g} | {ndcg[1]:.4g} | {ndcg[0] - ndcg[1]:+.4g} |" in second.data
 

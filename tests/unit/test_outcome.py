@@ -29,8 +29,8 @@ def outcome(reports, *runs):
 
 def test_the_headline_is_the_model_over_all_items():
     assert headline({"evaluate": EVALUATE, "label": {"rows_in": 3, "agreement": 0.9}}) == {
-        "encoder.all.category.model.ndcg_at_5": Metric(0.5, 0.4, 0.6),
-        "image_score.all.truth.model": Metric(0.5, 0.4, 0.6),
+        "category ndcg_at_5": Metric(0.5, 0.4, 0.6),
+        "image_score truth": Metric(0.5, 0.4, 0.6),
     }
 
 
