@@ -69,7 +69,10 @@ def _is_headline(name: str) -> bool:
 
 
 def _short(name: str) -> str:
-    """`category p_at_1` for encoder.all.category.model.p_at_1, `image_score judge` for image_score.all.judge.model: a terminal is narrow."""
+    """`category p_at_1` for encoder.all.category.model.p_at_1, `image_score judge` for image_score.all.judge.model.
+
+    A terminal is narrow.
+    """
     table, _, measured, _, *metric = name.split(".")
     return " ".join([measured, *metric] if table == "encoder" else [table, measured])
 
