@@ -72,7 +72,3 @@ class Checkpoints:
         """The last state, put back; a new Progress where there is none."""
         data = self.store.get(self.key)
         return unpack(data, model, optimizer) if data else Progress()
-
-    def forget(self) -> None:
-        """Drops the state of a run whose outs are in place."""
-        self.store.delete(self.key)
