@@ -7,7 +7,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
@@ -74,32 +74,21 @@ def export(encoder: In, score_head: In, listings: In, images: In, splits: In, ex
     than the bound at batches of 1, 2 or 7 photos, or where the tokenizer file does not give the tokenizer's ids.
     """
     exported.mkdir(parents=True)
-    model, tokenizer, head = load_encoder(encoder), load_tokenizer(encoder), load_head(score_head)
+    model, tokenizer = load_encoder(encoder), load_tokenizer(encoder)
     train, val = (read_items(listings, splits, [side]) for side in ("train", "val"))
     photos = read_photos(images, [*train.image_ids, *val.image_ids])
-    sample = _spread(train, cfg.num_projection_items)
-    val_vectors = _torch_vectors(model, val, photos)
-    projection = fit_projection(
-        np.concatenate([_torch_vectors(model, sample, photos), val_vectors, _title_vectors(model, tokenizer, sample.titles)]), cfg.dim
-    )
-    own = private_trunk(model, safetensors.torch.load_file(score_head / TRUNK)) if head.shape.own_trunk else None
-    graph = ImageGraph(model, head, own, torch.from_numpy(projection)).eval()
-    text = TextGraph(model, torch.from_numpy(projection)).eval()
-    max_tokens = model.max_tokens
-    export_image(graph, model.image_px, exported / IMAGE_GRAPH)
-    export_text(text, max_tokens, exported / TEXT_GRAPH)
+    val_vectors, projection = _projection(model, tokenizer, _spread(train, cfg.num_projection_items), val, photos, cfg.dim)
+    graph, text = _graphs(model, score_head, projection)
     calibration = _spread(train, cfg.num_calibration_photos)
-    quantise(exported / IMAGE_GRAPH, exported / INT8_GRAPH, _pixels(calibration, photos, model.image_px))
+    export_image(graph, model.image_px, exported / IMAGE_GRAPH)
+    export_text(text, model.max_tokens, exported / TEXT_GRAPH)
     by_batch = _parity(graph, exported / IMAGE_GRAPH, _pixels(calibration, photos, model.image_px), cfg.max_difference)
-    fp32, int8 = (_graph_vectors(exported / name, val, photos, model.image_px) for name in (IMAGE_GRAPH, INT8_GRAPH))
-    sizes = {name: (exported / name).stat().st_size for name in (IMAGE_GRAPH, INT8_GRAPH)}
+    quantise(exported / IMAGE_GRAPH, exported / INT8_GRAPH, _pixels(calibration, photos, model.image_px))
+    precisions = _compared(exported, val, photos, model.image_px)
     serving = _write_serving(exported, model, tokenizer, projection, cfg)
-    shutil.copy2(score_head / CALIBRATOR, exported / CALIBRATOR)
-    shutil.copy2(score_head / ANCHORS, exported / ANCHORS)
-    if cfg.serving_precision == "int8":
-        (exported / INT8_GRAPH).replace(exported / IMAGE_GRAPH)
-    else:
-        (exported / INT8_GRAPH).unlink()
+    for name in (CALIBRATOR, ANCHORS):
+        shutil.copy2(score_head / name, exported / name)
+    _keep_one_precision(exported, cfg.serving_precision)
     return ExportSummary(
         rows_in=len(train) + len(val),
         rows_out=len(train) + len(val),
@@ -110,12 +99,46 @@ def export(encoder: In, score_head: In, listings: In, images: In, splits: In, ex
         max_text_difference=_text_parity(text, tokenizer, exported, train.titles[: cfg.num_parity_titles], cfg.max_difference),
         projection_kept_share=kept_share(val_vectors, projection),
         ndcg_at_5_before_projection=category_ndcg_at_5(val_vectors, val.categories, val.owners),
-        ndcg_at_5_fp32=category_ndcg_at_5(fp32, val.categories, val.owners),
-        ndcg_at_5_int8=category_ndcg_at_5(int8, val.categories, val.owners),
-        int8_min_cosine=float((fp32 * int8).sum(axis=1).min(initial=1.0)),
-        num_graph_bytes_fp32=sizes[IMAGE_GRAPH],
-        num_graph_bytes_int8=sizes[INT8_GRAPH],
+        **precisions,
     )
+
+
+def _projection(
+    model: Encoder, tokenizer: PreTrainedTokenizerBase, sample: Items, val: Items, photos: dict[str, bytes], dim: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Validation photos' vectors (N, D), and the projection (D, K) fitted on them, on sampled train photos and on train titles."""
+    val_vectors = _torch_vectors(model, val, photos)
+    fitted_on = [_torch_vectors(model, sample, photos), val_vectors, _title_vectors(model, tokenizer, sample.titles)]
+    return val_vectors, fit_projection(np.concatenate(fitted_on), dim)
+
+
+def _graphs(model: Encoder, score_head: Path, projection: np.ndarray) -> tuple[ImageGraph, TextGraph]:
+    """Both towers as torch modules of what will be served."""
+    head = load_head(score_head)
+    own = private_trunk(model, safetensors.torch.load_file(score_head / TRUNK)) if head.shape.own_trunk else None
+    image, text = ImageGraph(model, head, own, torch.from_numpy(projection)), TextGraph(model, torch.from_numpy(projection))
+    image.train(False)
+    text.train(False)
+    return image, text
+
+
+def _compared(folder: Path, val: Items, photos: dict[str, bytes], image_px: int) -> dict[str, Any]:
+    """What int8 costs on validation photos: retrieval of both precisions, the worst photo's cosine, and the sizes."""
+    fp32, int8 = (_graph_vectors(folder / name, val, photos, image_px) for name in (IMAGE_GRAPH, INT8_GRAPH))
+    return {
+        "ndcg_at_5_fp32": category_ndcg_at_5(fp32, val.categories, val.owners),
+        "ndcg_at_5_int8": category_ndcg_at_5(int8, val.categories, val.owners),
+        "int8_min_cosine": float((fp32 * int8).sum(axis=1).min(initial=1.0)),
+        "num_graph_bytes_fp32": (folder / IMAGE_GRAPH).stat().st_size,
+        "num_graph_bytes_int8": (folder / INT8_GRAPH).stat().st_size,
+    }
+
+
+def _keep_one_precision(folder: Path, precision: str) -> None:
+    if precision == "int8":
+        (folder / INT8_GRAPH).replace(folder / IMAGE_GRAPH)
+    else:
+        (folder / INT8_GRAPH).unlink()
 
 
 def _spread(items: Items, count: int) -> Items:

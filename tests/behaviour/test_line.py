@@ -252,3 +252,14 @@ def test_training_killed_half_way_goes_on_from_its_checkpoint_and_ends_the_same(
     again = run(copy, "vitrine", "run", "finetune")
     assert "going on at step" in again.stderr
     assert folder_digest(copy / "models" / "encoder") == expected
+
+
+def test_serving_in_int8_is_another_vector_space_and_answers_its_own_golden_photos(finished, copy):
+    edit_params(copy, {"export": {"serving_precision": "int8"}})
+    run(copy, "dvc", "repro", "reference")
+    fp32, int8 = (Bundle.open(workspace / "bundle", threads=1) for workspace in (finished, copy))
+    assert int8.towers.serving.precision == "int8"
+    assert int8.index.fingerprint == int8.towers.serving.fingerprint != fp32.towers.serving.fingerprint
+    for row in pq.read_table(copy / "bundle" / "golden.parquet").to_pylist():
+        vector, _ = int8.towers.embed_picture(row["data"])
+        assert abs(vector - row["vector"]).max() < 1e-6
