@@ -47,7 +47,7 @@ SMALL: dict[str, Any] = {
             "vocab_size": 400,
             "max_tokens": 16,
         },
-        "train": {"epochs": 2, "batch_size": 16, "checkpoint_every_steps": 2},
+        "train": {"epochs": 2, "min_steps_an_epoch": 1, "batch_size": 16, "checkpoint_every_steps": 2},
     },
     "score": {"head": {"epochs": 3}, "own_trunk": {"when": "never"}, "num_anchors": 32},
     "export": {"dim": 16, "num_calibration_photos": 16, "num_parity_titles": 8},

@@ -24,9 +24,13 @@ log = logging.getLogger("vitrine")
 
 
 class TrainConfig(Config):
-    """How the encoder is trained. `threads` is part of the result: sums over other numbers of threads round differently."""
+    """How the encoder is trained. An epoch is a pass over the photos, or several where they are few: `min_steps_an_epoch` steps.
+
+    `threads` is part of the result: sums over other numbers of threads round differently.
+    """
 
     epochs: int = Field(ge=1)
+    min_steps_an_epoch: int = Field(ge=1)
     batch_size: int = Field(ge=2)
     learning_rate: float = Field(gt=0)
     text_learning_rate: float = Field(gt=0)
@@ -99,7 +103,8 @@ class Run:
         self.data, self.cfg, self.checkpoints = data, cfg, checkpoints
         self.image_px = model.image_px
         self.batch_size = min(cfg.batch_size, len(data.photos))
-        self.steps_an_epoch = len(data.photos) // self.batch_size
+        self.steps_a_pass = len(data.photos) // self.batch_size
+        self.steps_an_epoch = max(self.steps_a_pass, cfg.min_steps_an_epoch)
         self.num_steps = self.steps_an_epoch * cfg.epochs
         self.progress = checkpoints.resume(self.encoder(), self.optimizer)
 
@@ -109,12 +114,12 @@ class Run:
         return encoder
 
     def batches(self) -> Iterator[Batch]:
-        """The batches still to come, in the order that seed and epoch give."""
+        """The batches still to come, in the order that seed and pass give."""
         if self.stopped_early():
             return
         for step in range(self.progress.step, self.num_steps):
-            epoch, number = divmod(step, self.steps_an_epoch)
-            order = np.random.default_rng([self.cfg.seed, epoch]).permutation(len(self.data.photos))
+            over, number = divmod(step, self.steps_a_pass)
+            order = np.random.default_rng([self.cfg.seed, over]).permutation(len(self.data.photos))
             yield self._batch(step, order[number * self.batch_size : (number + 1) * self.batch_size])
 
     def _batch(self, step: int, rows: np.ndarray) -> Batch:

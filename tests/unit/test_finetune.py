@@ -1,5 +1,6 @@
 import dataclasses
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from components.finetune.checkpoint import Checkpoints, Progress, pack, unpack
 from components.finetune.loss import same_thing, sigmoid_loss
 from components.finetune.start import ScratchConfig, start_model
 from components.finetune.tokens import train_tokenizer
-from components.finetune.train import TrainConfig, TrainSet, train
+from components.finetune.train import Run, TrainConfig, TrainSet, train
 from components.objects import FolderStore
 from components.siglip import image_vectors, load_encoder, tokenise
 from tests.conftest import PROJECT, SMALL, merge
@@ -227,6 +228,16 @@ def test_fewer_photos_than_a_batch_still_train(tmp_path):
     before = weights(model)
     train(model, data, train_config(epochs=1), validate=lambda _: None, checkpoints=Checkpoints(FolderStore(tmp_path), "k"))
     assert weights(model) != before
+
+
+def test_few_photos_are_passed_over_several_times_an_epoch_each_time_in_another_order():
+    model, data = lesson(num=4)
+    run = Run(model, data, train_config(epochs=1, min_steps_an_epoch=3), Checkpoints(FolderStore(Path("unused")), "k"))
+    batches = list(run.batches())
+    assert len(batches) == run.steps_an_epoch == 3
+    seen = [sorted(map(tuple, batch.tokens_BT.tolist())) for batch in batches]
+    assert seen[0] == seen[1] == seen[2]
+    assert len({str(batch.tokens_BT.tolist()) for batch in batches}) > 1
 
 
 def test_a_checkpoint_is_safetensors_and_brings_back_the_optimizer():
