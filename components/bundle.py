@@ -18,6 +18,7 @@ from typing import Any
 
 from components.contract import write_json
 from components.errors import BadBundle
+from components.fingerprint import file_digest
 from components.neighbours import NeighbourIndex
 from components.towers import Towers
 
@@ -25,12 +26,6 @@ MANIFEST = "manifest.json"
 INDEX_FOLDER = "index"
 DRIFT_REFERENCE, GOLDEN, GOLDEN_TITLES, MODEL_CARD = "drift_reference.parquet", "golden.parquet", "golden_titles.parquet", "model_card.md"
 FORMAT = 1
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file, read in pieces."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def folder_digest(folder: Path) -> str:

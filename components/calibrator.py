@@ -9,6 +9,7 @@ import numpy as np
 
 from components.errors import BadBundle
 
+CALIBRATOR, ANCHORS = "calibrator.json", "anchors.parquet"
 NUM_KNOTS = 33
 MIN_SLOPE = 0.02
 

@@ -9,6 +9,7 @@ parameter with a default is an edge (a store, a client), which tests replace.
 """
 
 import ast
+import csv
 import dataclasses
 import difflib
 import hashlib
@@ -20,7 +21,7 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -227,6 +228,15 @@ def write_json(path: Path, value: Any) -> None:
     """Writes `value` as sorted JSON with floats rounded to six significant digits, so that equal results are equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(_rounded(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_curve(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a training curve as CSV, as `dvc plots` reads it, with floats rounded to six places; a value that a row lacks stays empty."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
 
 def _rounded(value: Any) -> Any:

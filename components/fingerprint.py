@@ -1,6 +1,7 @@
-"""The identity of a vector space. Vectors with different fingerprints are never compared."""
+"""The identity of files and of vector spaces. Vectors with different fingerprints are never compared."""
 
 import hashlib
+from pathlib import Path
 
 
 def fingerprint(*, encoder: str, preprocessing: str, projection: str, precision: str) -> str:
@@ -10,3 +11,9 @@ def fingerprint(*, encoder: str, preprocessing: str, projection: str, precision:
     """
     parts = f"encoder={encoder}\npreprocessing={preprocessing}\nprojection={projection}\nprecision={precision}\n"
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,11 +14,11 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from components import images
-from components.calibrator import Calibrator
+from components.calibrator import CALIBRATOR, Calibrator
 from components.errors import BadBundle
 
 SERVING = "serving.json"
-IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, CALIBRATOR = "image.onnx", "text.onnx", "tokenizer.json", "calibrator.json"
+IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER = "image.onnx", "text.onnx", "tokenizer.json"
 
 
 @dataclass(frozen=True)

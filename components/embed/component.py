@@ -1,7 +1,6 @@
 """The edge of `embed`: every listing's photo through the towers that are served, shard by shard."""
 
 import dataclasses
-import hashlib
 import logging
 from pathlib import Path
 
@@ -11,14 +10,16 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from components import schema
+from components.calibrator import CALIBRATOR
 from components.contract import Config, In, Out, Summary, code_digest
 from components.errors import BadBundle
+from components.fingerprint import file_digest
 from components.images import normalise
 from components.objects import FolderStore
 from components.photos import ahead, squares
 from components.progress import track
 from components.shards import Pack, WorkCache, default_store, shard_paths, write_table
-from components.towers import CALIBRATOR, IMAGE_GRAPH, Towers
+from components.towers import IMAGE_GRAPH, Towers
 
 log = logging.getLogger("vitrine")
 
@@ -44,7 +45,7 @@ def embed(exported: In, listings: In, images: In, embeddings: Out, *, cfg: Embed
     """A vector and a calibrated score for every listing, all of one fingerprint; a picture already embedded by this model is not
     embedded again."""
     towers = Towers.open(exported, threads=cfg.threads)
-    identity = (towers.serving.fingerprint, _digest(exported / IMAGE_GRAPH), _digest(exported / CALIBRATOR), code_digest("embed"))
+    identity = (towers.serving.fingerprint, file_digest(exported / IMAGE_GRAPH), file_digest(exported / CALIBRATOR), code_digest("embed"))
     cache = WorkCache(store or default_store(), "embed", identity)
     scores, num_rows = [np.zeros(0, np.float32)], 0
     pictures: set[str] = set()
@@ -67,10 +68,6 @@ def embed(exported: In, listings: In, images: In, embeddings: Out, *, cfg: Embed
         dim=towers.serving.dim,
         image_score_quantiles={f"q{q:02d}": float(np.quantile(every, q / 100)) for q in (5, 25, 50, 75, 95)} if len(every) else {},
     )
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _embed_shard(towers: Towers, path: Path, pack: Pack, batch_size: int) -> dict[str, bytes]:

@@ -16,6 +16,7 @@ from pydantic import Field
 from transformers import PreTrainedTokenizerBase
 
 from components import images as pictures
+from components.calibrator import ANCHORS, CALIBRATOR
 from components.contract import Config, In, Out, Summary
 from components.errors import BadBundle
 from components.export.graphs import ImageGraph, TextGraph, export_image, export_text, private_trunk
@@ -26,11 +27,11 @@ from components.head import TRUNK, load_head
 from components.photos import Items, read_items, read_photos, squares
 from components.retrieval import category_ndcg_at_5
 from components.siglip import Encoder, image_vectors, load_encoder, load_tokenizer, text_vectors, tokenise
-from components.towers import CALIBRATOR, IMAGE_GRAPH, SERVING, TEXT_GRAPH, TOKENIZER, Serving, Towers, open_session
+from components.towers import IMAGE_GRAPH, SERVING, TEXT_GRAPH, TOKENIZER, Serving, Towers, open_session
 
 log = logging.getLogger("vitrine")
 
-INT8_GRAPH, ANCHORS = "image.int8.onnx", "anchors.parquet"
+INT8_GRAPH = "image.int8.onnx"
 PARITY_BATCHES = (1, 2, 7)
 BATCH = 32
 

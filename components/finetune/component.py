@@ -1,6 +1,5 @@
 """The edge of `finetune`: photos and titles of the train side in, an encoder out."""
 
-import csv
 import dataclasses
 import hashlib
 import logging
@@ -11,9 +10,9 @@ import pyarrow as pa
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from components.contract import Config, In, Out, Summary, code_digest
+from components.contract import Config, In, Out, Summary, code_digest, write_curve
 from components.errors import BadData
-from components.finetune.checkpoint import Checkpoints, Progress
+from components.finetune.checkpoint import Checkpoints
 from components.finetune.start import ScratchConfig, start_model
 from components.finetune.train import TrainConfig, TrainSet, train
 from components.images import normalise
@@ -78,7 +77,7 @@ def finetune(
     checkpoints = Checkpoints(store or default_store(), f"finetune/{_run_key(cfg, sides)}.safetensors")
     progress = train(model, data, cfg.train, validate=lambda m: _ndcg(m, sides["val"], photos), checkpoints=checkpoints)
     _save(model, tokenizer, encoder)
-    _write_curve(progress, finetune_curve)
+    write_curve(finetune_curve, ["epoch", "train_loss", "val_ndcg_at_5"], progress.curve)
     return FinetuneSummary(
         rows_in=len(sides["train"]),
         rows_out=len(sides["train"]),
@@ -145,11 +144,3 @@ def _write_untrained(model: Encoder, sides: list[Items], photos: dict[str, bytes
 def _save(model: Encoder, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     model.cpu().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _write_curve(progress: Progress, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["epoch", "train_loss", "val_ndcg_at_5"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: round(value, 6) for name, value in row.items()} for row in progress.curve)

@@ -11,14 +11,15 @@ import pyarrow as pa
 from pydantic import Field
 
 from components import bundle as layout
+from components.calibrator import ANCHORS, CALIBRATOR
 from components.contract import AllParams, Config, In, Out, Summary
 from components.photos import read_items, read_photos
 from components.reference.card import model_card
 from components.schema import drift_reference, golden, golden_titles
 from components.shards import read_shards, write_table
-from components.towers import CALIBRATOR, IMAGE_GRAPH, SERVING, TEXT_GRAPH, TOKENIZER, Towers
+from components.towers import IMAGE_GRAPH, SERVING, TEXT_GRAPH, TOKENIZER, Towers
 
-EXPORTED = (IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, SERVING, CALIBRATOR, "anchors.parquet")
+EXPORTED = (IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, SERVING, CALIBRATOR, ANCHORS)
 PLACES = {"ingest": "path", "evaluate": "external_vectors"}
 LISTING_COLUMNS = ["item_id", "image_id", "category", "seller_id", "title_language", "app_version", "price"]
 

@@ -1,6 +1,5 @@
 """The edge of `score`: votes and an encoder in, an Image Score head with its frozen scale out."""
 
-import csv
 import dataclasses
 import hashlib
 import logging
@@ -13,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from components import calibrator
-from components.contract import Config, In, Out, Summary
+from components.contract import Config, In, Out, Summary, write_curve
 from components.errors import BadData, BadParams
 from components.head import HeadShape, ScoreHead, save_head
 from components.photos import Items, read_items, read_photos
@@ -24,8 +23,6 @@ from components.siglip import Encoder, load_encoder
 from components.votes import Vote, agreed_votes
 
 log = logging.getLogger("vitrine")
-
-CALIBRATOR_FILE, ANCHORS_FILE = "calibrator.json", "anchors.parquet"
 
 
 class ScoreConfig(Config):
@@ -149,16 +146,12 @@ def _write_scale(folder: Path, head: ScoreHead, feature_NF: Tensor, photos: _Pho
     rows = photos.anchor_rows
     raw = torch.sigmoid(head(feature_NF[rows])).numpy().astype(np.float64)
     target = calibrator.mid_ranks(raw)
-    calibrator.fit(raw, target).write(folder / CALIBRATOR_FILE)
+    calibrator.fit(raw, target).write(folder / calibrator.CALIBRATOR)
     columns = {"image_id": [photos.image_ids[r] for r in rows], "data": [photos.data[r] for r in rows], "target": target.tolist()}
-    write_table(folder / ANCHORS_FILE, pa.table({n: pa.array(v, ANCHORS.field(n).type) for n, v in columns.items()}), ANCHORS)
+    write_table(folder / calibrator.ANCHORS, pa.table({n: pa.array(v, ANCHORS.field(n).type) for n, v in columns.items()}), ANCHORS)
     return len(rows)
 
 
 def _write_curve(shared: Taught, own: Taught | None, path: Path) -> None:
     rows = [{"trunk": "shared", **row} for row in shared.curve] + [{"trunk": "own", **row} for row in (own.curve if own else [])]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["epoch", "trunk", "train_loss", "val_opa"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+    write_curve(path, ["epoch", "trunk", "train_loss", "val_opa"], rows)
