@@ -15,11 +15,12 @@ from components.contract import Config, In, Out, Summary, code_digest
 from components.errors import BadBundle
 from components.fingerprint import file_digest
 from components.images import normalise
-from components.objects import FolderStore
+from components.objects import ObjectStore
 from components.photos import ahead, squares
 from components.progress import track
-from components.shards import Pack, WorkCache, default_store, shard_paths, write_table
+from components.shards import shard_paths, write_table
 from components.towers import IMAGE_GRAPH, Towers
+from components.work_cache import Pack, WorkCache, default_store
 
 log = logging.getLogger("vitrine")
 
@@ -41,24 +42,30 @@ class EmbedSummary(Summary):
     image_score_quantiles: dict[str, float]
 
 
-def embed(exported: In, listings: In, images: In, embeddings: Out, *, cfg: EmbedConfig, store: FolderStore | None = None) -> EmbedSummary:
+def embed(exported: In, listings: In, images: In, embeddings: Out, *, cfg: EmbedConfig, store: ObjectStore | None = None) -> EmbedSummary:
     """A vector and a calibrated score for every listing, all of one fingerprint; a picture already embedded by this model is not
     embedded again."""
     towers = Towers.open(exported, threads=cfg.threads)
-    identity = (towers.serving.fingerprint, file_digest(exported / IMAGE_GRAPH), file_digest(exported / CALIBRATOR), code_digest("embed"))
+    identity = {
+        "fingerprint": towers.serving.fingerprint,
+        "graph": file_digest(exported / IMAGE_GRAPH),
+        "calibrator": file_digest(exported / CALIBRATOR),
+        "code": code_digest("embed"),
+    }
     cache = WorkCache(store or default_store(), "embed", identity)
     scores, num_rows = [np.zeros(0, np.float32)], 0
     pictures: set[str] = set()
     paths = shard_paths(listings)
     for path in track(paths, len(paths), "embed: shard"):
         rows = pq.read_table(path, columns=["item_id", "image_id"])
-        found = _embed_shard(towers, images / path.name, cache.pack(path.stem), cfg.batch_size)
+        with cache.pack(path.stem) as pack:
+            found = _embed_shard(towers, images / path.name, pack, cfg.batch_size)
         table = _table(rows, found, towers)
         write_table(embeddings / path.name, table, schema.embeddings(towers.serving.dim))
         scores.append(table["image_score"].to_numpy())
         pictures.update(found)
         num_rows += len(rows)
-    cache.log_use()
+    cache.close()
     every = np.concatenate(scores)
     return EmbedSummary(
         rows_in=num_rows,

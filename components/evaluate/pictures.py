@@ -16,32 +16,32 @@ import components.evaluate.baselines
 from components.evaluate.baselines import color_histogram
 from components.images import decode
 from components.images import digest as images_digest
-from components.objects import FolderStore
+from components.objects import ObjectStore
 from components.photos import read_photos
 from components.progress import track
-from components.shards import WorkCache, shard_paths
+from components.shards import shard_paths
+from components.work_cache import WorkCache
 
 STATS = ("brightness", "sharpness", "contrast")
 THUMBNAIL_PX = 92
 JPEG_QUALITY = 78
 
 
-def read_histograms(images: Path, wanted: Collection[str], store: FolderStore) -> dict[str, np.ndarray]:
+def read_histograms(images: Path, wanted: Collection[str], store: ObjectStore) -> dict[str, np.ndarray]:
     """Colour histograms by image_id. Each is kept in the work cache under its picture's digest and made once."""
     code = hashlib.sha256(Path(components.evaluate.baselines.__file__).read_bytes()).hexdigest()
-    cache = WorkCache(store, "evaluate", (code, images_digest()))
+    cache = WorkCache(store, "evaluate", {"code": code, "images": images_digest()})
     found: dict[str, np.ndarray] = {}
     paths = shard_paths(images)
     for path in track(paths, len(paths), "colour histograms, shards"):
-        pack = cache.pack(path.stem)
-        for image_id, data in _data_of(path, set(wanted) - set(found)).items():
-            kept = pack.get(image_id)
-            if kept is None:
-                kept = color_histogram(data).tobytes()
-                pack.put(image_id, kept)
-            found[image_id] = np.frombuffer(kept, np.float32)
-        pack.flush()
-    cache.log_use()
+        with cache.pack(path.stem) as pack:
+            for image_id, data in _data_of(path, set(wanted) - set(found)).items():
+                kept = pack.get(image_id)
+                if kept is None:
+                    kept = color_histogram(data).tobytes()
+                    pack.put(image_id, kept)
+                found[image_id] = np.frombuffer(kept, np.float32)
+    cache.close()
     return found
 
 

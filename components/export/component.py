@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,7 +105,7 @@ def export(encoder: In, score_head: In, listings: In, images: In, splits: In, ex
 
 
 def _projection(
-    model: Encoder, tokenizer: PreTrainedTokenizerBase, sample: Items, val: Items, photos: dict[str, bytes], dim: int
+    model: Encoder, tokenizer: PreTrainedTokenizerBase, sample: Items, val: Items, photos: Mapping[str, bytes], dim: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Validation photos' vectors (N, D), and the projection (D, K) fitted on them, on sampled train photos and on train titles."""
     val_vectors = _torch_vectors(model, val, photos)
@@ -123,7 +123,7 @@ def _graphs(model: Encoder, score_head: Path, projection: np.ndarray) -> tuple[I
     return image, text
 
 
-def _compared(folder: Path, val: Items, photos: dict[str, bytes], image_px: int) -> dict[str, Any]:
+def _compared(folder: Path, val: Items, photos: Mapping[str, bytes], image_px: int) -> dict[str, Any]:
     """What int8 costs on validation photos: retrieval of both precisions, the worst photo's cosine, and the sizes."""
     fp32, int8 = (_graph_vectors(folder / name, val, photos, image_px) for name in (IMAGE_GRAPH, INT8_GRAPH))
     return {
@@ -148,13 +148,13 @@ def _spread(items: Items, count: int) -> Items:
     return Items(*(getattr(items, field.name)[::step] for field in dataclasses.fields(Items)))
 
 
-def _pixels(items: Items, photos: dict[str, bytes], image_px: int) -> Iterator[np.ndarray]:
+def _pixels(items: Items, photos: Mapping[str, bytes], image_px: int) -> Iterator[np.ndarray]:
     for start in range(0, len(items), BATCH):
         yield pictures.normalise(squares([photos[i] for i in items.image_ids[start : start + BATCH]], image_px))
 
 
 @torch.inference_mode()
-def _torch_vectors(model: Encoder, items: Items, photos: dict[str, bytes]) -> np.ndarray:
+def _torch_vectors(model: Encoder, items: Items, photos: Mapping[str, bytes]) -> np.ndarray:
     found = [image_vectors(model, torch.from_numpy(batch)).numpy() for batch in _pixels(items, photos, model.image_px)]
     return np.concatenate([np.zeros((0, model.width), np.float32), *found])
 
@@ -166,7 +166,7 @@ def _title_vectors(model: Encoder, tokenizer: PreTrainedTokenizerBase, titles: l
     return np.concatenate(found)
 
 
-def _graph_vectors(path: Path, items: Items, photos: dict[str, bytes], image_px: int) -> np.ndarray:
+def _graph_vectors(path: Path, items: Items, photos: Mapping[str, bytes], image_px: int) -> np.ndarray:
     session = open_session(path)
     found = [session.run(None, {"pixels": batch})[0] for batch in _pixels(items, photos, image_px)]
     return np.concatenate([np.zeros((0, session.get_outputs()[0].shape[1]), np.float32), *found])

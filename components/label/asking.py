@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from components.errors import BadPicture, JudgeFailed
 from components.label.judge import Judge, Question, Verdict, cannot_judge
 from components.progress import track
-from components.shards import Pack
+from components.work_cache import Pack
 
 log = logging.getLogger("vitrine")
+
+FLUSH_EVERY = 500
 
 Pictures = Mapping[str, bytes]
 
@@ -26,22 +28,33 @@ def answer(question: Question, judge: Judge, pictures: Pictures) -> Verdict:
 def all_answers(
     questions: list[Question], judge: Judge, read_pictures: Callable[[set[str]], Pictures], kept: Pack, concurrency: int
 ) -> dict[Question, Verdict]:
-    """Every question's verdict. A paid judge is asked only what `kept` does not know.
+    """Every question's verdict. The judge is asked only what `kept` does not know.
 
     Raises JudgeFailed or CallLimit after everything answered so far is in `kept`.
     """
     distinct = list(dict.fromkeys(questions))
-    known = {q: Verdict.from_bytes(data) for q in distinct if judge.paid and (data := kept.get(q.key(judge))) is not None}
+    known = {q: Verdict.from_bytes(data) for q in distinct if (data := kept.get(q.key(judge))) is not None}
     left = [q for q in distinct if q not in known]
     pictures = read_pictures({image for q in left for image in (q.first_image, q.second_image)})
     if not judge.paid:
-        return {q: answer(q, judge, pictures) for q in track(left, len(left), "label: judged")}
+        return known | _judged_here(left, judge, pictures, kept)
     log.info("label: %d of %d questions are answered already; asking %s the other %d", len(known), len(distinct), judge.id, len(left))
     hearing = Hearing(judge, pictures, kept, concurrency)
     hearing.ask(left)
     if hearing.failures:
         raise _stopped(hearing.failures[0], len(known) + len(hearing.verdicts), len(distinct))
     return known | hearing.verdicts
+
+
+def _judged_here(questions: list[Question], judge: Judge, pictures: Pictures, kept: Pack) -> dict[Question, Verdict]:
+    """Verdicts of a judge that costs nothing but time."""
+    found = {}
+    for question in track(questions, len(questions), "label: judged"):
+        found[question] = answer(question, judge, pictures)
+        kept.put(question.key(judge), found[question].to_bytes())
+        if len(kept.fresh) >= FLUSH_EVERY:
+            kept.flush()
+    return found
 
 
 def _stopped(failure: JudgeFailed, num_kept: int, num_asked: int) -> JudgeFailed:

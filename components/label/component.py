@@ -28,9 +28,10 @@ from components.label.votes import (
     order_agreement_share,
     top_adjectives,
 )
-from components.objects import FolderStore
+from components.objects import ObjectStore
 from components.photos import read_photos
-from components.shards import WorkCache, default_store, read_shards, shard_paths, write_shards
+from components.shards import read_shards, shard_paths, write_shards
+from components.work_cache import WorkCache, default_store
 
 log = logging.getLogger("vitrine")
 
@@ -61,7 +62,7 @@ def label(
     labels: Out,
     *,
     cfg: LabelConfig,
-    store: FolderStore | None = None,
+    store: ObjectStore | None = None,
     judge: Judge | None = None,
 ) -> LabelSummary:
     """Two rows a sampled pair, one for each order of its photos. A pair of items is judged once, however many pages showed it.
@@ -69,25 +70,26 @@ def label(
     Raises JudgeFailed or CallLimit after all answers so far are in the work cache, where the next run finds them.
     """
     store = store or default_store()
-    judge = judge or judge_of(cfg, store)
+    measures = WorkCache(store, "label-measures", {"code": code_digest("label"), "image_px": str(cfg.image_px)})
+    judge = judge or judge_of(cfg, measures)
     clicks = pl.DataFrame(read_shards(pairs, ["request_id", "split", "clicked_item", "skipped_item"]))
     distinct = distinct_pairs(clicks, read_requests(impressions, clicks))
     pictured = with_pictures(distinct, pl.DataFrame(read_shards(listings, ["item_id", "image_id"])))
     chosen = sample(pictured, cfg.split_shares.model_dump(), cfg.max_pairs)
     log.info("label: %d of %d pairs of items go to %s, each in both orders", chosen.height, pictured.height, judge.id)
-    votes = votes_on(chosen, judge, images, cfg, store)
-    if isinstance(judge, HeuristicJudge):
-        judge.notebook.pack.flush()
+    answers = answers_of(judge, cfg, store)
+    votes = votes_on(chosen, judge, images, cfg, answers)
+    measures.close()
+    answers.close()
     table = pa.Table.from_pylist(label_rows(votes, judge), schema.LABELS)
     write_shards(labels, table, schema.LABELS, len(shard_paths(listings)), key="first_item")
     return summary_of(votes, judge, rows_in=clicks.height, num_same_picture=distinct.height - pictured.height)
 
 
-def judge_of(cfg: LabelConfig, store: FolderStore) -> Judge:
+def judge_of(cfg: LabelConfig, measures: WorkCache) -> Judge:
     """The judge that params name. The heuristic's measures are kept by picture, and made again when its code changes."""
     if cfg.judge == "openai":
         return OpenAiJudge(cfg)
-    measures = WorkCache(store, "label", ("measures", code_digest("label"), str(cfg.image_px)))
     return HeuristicJudge(Notebook(measures.pack("pictures"), cfg.image_px), cfg.tie_margin)
 
 
@@ -98,16 +100,24 @@ def read_requests(impressions: Path, clicks: pl.DataFrame) -> pl.DataFrame:
     return pages.join(wanted, on="request_id", how="semi").group_by("request_id").agg(pl.min("ts"), pl.min("query")).collect()
 
 
-def votes_on(chosen: pl.DataFrame, judge: Judge, images: Path, cfg: LabelConfig, store: FolderStore) -> list[Vote]:
-    """The judge's votes on the pairs, two a pair. What a model was asked for is kept by everything that changes the question."""
+def answers_of(judge: Judge, cfg: LabelConfig, store: ObjectStore) -> WorkCache:
+    """Verdicts by question, kept by everything that changes an answer. A model's depend on no code here: they are paid for, and data."""
+    asked = {"judge": judge.id, "rubric": judge.rubric, "image_px": str(cfg.image_px)}
+    if not judge.paid:
+        return WorkCache(store, "label", asked | {"tie_margin": str(cfg.tie_margin), "code": code_digest("label")})
+    knobs = {"temperature": str(cfg.temperature), "max_answer_tokens": str(cfg.max_answer_tokens)}
+    return WorkCache(store, "label", asked | knobs, paid=True)
+
+
+def votes_on(chosen: pl.DataFrame, judge: Judge, images: Path, cfg: LabelConfig, answers: WorkCache) -> list[Vote]:
+    """The judge's votes on the pairs, two a pair."""
     showings = both_orders(chosen, with_query=judge.paid and cfg.show_query)
-    knobs = (f"image_px={cfg.image_px}", f"temperature={cfg.temperature}", f"max_answer_tokens={cfg.max_answer_tokens}")
-    kept = WorkCache(store, "label", (judge.rubric, judge.id, *knobs)).pack("answers")
+    kept = answers.pack("answers")
     verdicts = all_answers([s.question for s in showings], judge, lambda ids: pictures_of(images, ids), kept, cfg.concurrency)
     return [Vote(s.first_item, s.second_item, s.clicked_item, s.split, s.question.key(judge), verdicts[s.question]) for s in showings]
 
 
-def pictures_of(images: Path, image_ids: set[str]) -> dict[str, bytes]:
+def pictures_of(images: Path, image_ids: set[str]) -> Mapping[str, bytes]:
     """Encoded pictures by image_id. Raises BadData where one is missing."""
     found = read_photos(images, image_ids)
     if missing := sorted(image_ids - set(found)):

@@ -12,7 +12,7 @@ import numpy as np
 from components.images import to_square
 from components.label.judge import Adjective, Choice, Side, Verdict
 from components.label.photo import Measures, measure
-from components.shards import Pack
+from components.work_cache import Pack
 
 JUDGE_ID = "heuristic-1"
 FLUSH_EVERY = 200

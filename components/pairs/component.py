@@ -30,19 +30,31 @@ class PairsSummary(Summary):
 
 def pairs(impressions: In, splits: In, pairs: Out, *, cfg: PairsConfig) -> PairsSummary:
     """Writes the pairs, sharded by request. None at all is a table too: the counts then say where they went."""
-    shown, sides = _scan(impressions), _scan(splits)
-    found, pages = pl.collect_all([candidates(shown, sides, cfg), page_counts(shown)], engine="streaming")
-    found = capped(found, cfg.max_per_request)
-    kept = weighted(found.filter(pl.col("fate") == Fate.KEPT.value))
-    write_shards(pairs, table_of(kept), schema.PAIRS, len(shard_paths(impressions)), key="request_id")
-    summary = summary_of(found, kept, pages)
+    sides = pl.read_parquet(shard_paths(splits), columns=["item_id", "split"])
+    mined = [mine(path, sides, cfg) for path in shard_paths(impressions)]
+    kept = weighted(pl.concat([one.kept for one in mined]))
+    write_shards(pairs, table_of(kept), schema.PAIRS, len(mined), key="request_id")
+    summary = summary_of(kept, pl.concat([one.fates for one in mined]), pl.concat([one.pages for one in mined]).sum())
     if not summary.rows_out:
         log.warning("pairs: no pair was found in %d search pages; see docs/runbook.md#no-pairs", summary.search_pages)
     return summary
 
 
-def _scan(folder: Path) -> pl.LazyFrame:
-    return pl.scan_parquet(shard_paths(folder))
+@dataclass(frozen=True)
+class Mined:
+    """Of one shard: its pairs, how many candidates met which fate, and one row that counts impressions and pages."""
+
+    kept: pl.DataFrame
+    fates: pl.DataFrame
+    pages: pl.DataFrame
+
+
+def mine(path: Path, sides: pl.DataFrame, cfg: PairsConfig) -> Mined:
+    """A shard's pairs. A page lies in one shard whole, so shards know nothing of each other and only one is in memory."""
+    shown = pl.scan_parquet(path)
+    found, pages = pl.collect_all([candidates(shown, sides.lazy(), cfg), page_counts(shown)], engine="streaming")
+    found = capped(found, cfg.max_per_request)
+    return Mined(found.filter(pl.col("fate") == Fate.KEPT.value), found["fate"].value_counts(), pages)
 
 
 def page_counts(shown: pl.LazyFrame) -> pl.LazyFrame:
@@ -60,9 +72,9 @@ def table_of(kept: pl.DataFrame) -> pa.Table:
     return kept.select(schema.PAIRS.names).to_arrow().cast(schema.PAIRS)
 
 
-def summary_of(found: pl.DataFrame, kept: pl.DataFrame, pages: pl.DataFrame) -> PairsSummary:
+def summary_of(kept: pl.DataFrame, by_shard: pl.DataFrame, pages: pl.DataFrame) -> PairsSummary:
     """The stage's metrics."""
-    fates = dict(found["fate"].value_counts().iter_rows())
+    fates = dict(by_shard.group_by("fate").sum().iter_rows())
     sides = dict(kept["split"].value_counts().iter_rows())
     num_impressions, num_pages, num_clicked = pages.row(0)
     return PairsSummary(
@@ -70,7 +82,7 @@ def summary_of(found: pl.DataFrame, kept: pl.DataFrame, pages: pl.DataFrame) -> 
         rows_out=len(kept),
         search_pages=num_pages,
         search_pages_with_a_click=num_clicked,
-        candidates=len(found),
+        candidates=sum(fates.values()),
         dropped={fate.value: fates.get(fate.value, 0) for fate in Fate if fate != Fate.KEPT},
         pairs={side: sides.get(side, 0) for side in SIDES},
     )

@@ -16,7 +16,7 @@ from components.ingest.market import MarketConfig, simulate
 from components.label.heuristic import FAULTS, HeuristicJudge, Notebook, adjectives_of, photo_score
 from components.label.photo import measure
 from components.objects import FolderStore
-from components.shards import Pack
+from components.work_cache import Pack
 from tests.label_tables import Tables, bytes_of, config, many, rows_of
 
 CFG = config()
@@ -135,7 +135,7 @@ def test_a_picture_is_measured_once_and_remembered_by_the_next_run(tmp_path):
 
 
 def test_an_unreadable_picture_is_a_bad_picture(shared_judge):
-    with pytest.raises(BadPicture, match="picture_unreadable"):
+    with pytest.raises(BadPicture, match="picture_wrong_format"):
         shared_judge.judge(None, jpeg(vase()), b"no picture")
 
 
@@ -182,7 +182,7 @@ def test_outs_are_the_same_whether_the_cache_was_empty_half_full_or_warm(tmp_pat
     outs.append(market.label(tmp_path / "empty", CFG))
     assert outs[0] == outs[1] == outs[2]
     assert bytes_of(tmp_path / "half") == bytes_of(tmp_path / "warm") == bytes_of(tmp_path / "empty")
-    assert len(list((tmp_path / "cache").rglob("*.parquet"))) == 2  # the first run's pictures, then the rest
+    assert len(list((tmp_path / "cache").rglob("*.parquet"))) == 4  # pictures and pairs: the first run's, then the rest
 
 
 def test_no_pairs_give_no_labels_and_no_error(tmp_path):

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from components import schema
 from components.errors import BadData
-from components.objects import FolderStore
-from components.shards import WorkCache, read_shards, shard_of, shard_paths, write_shards
+from components.shards import read_shards, shard_of, shard_paths, shards_of, write_shards
 
 IDS = st.lists(st.text(min_size=1, max_size=12).filter(lambda s: s.encode("utf-8", "ignore").decode() == s), unique=True, max_size=40)
 
@@ -46,52 +45,7 @@ def test_a_folder_without_shards_is_named(tmp_path):
         read_shards(tmp_path)
 
 
-def cache(tmp_path, *identity):
-    return WorkCache(FolderStore(tmp_path), "embed", identity or ("code",))
-
-
-def test_what_was_flushed_is_there_next_time_and_what_was_not_is_not(tmp_path):
-    pack = cache(tmp_path).pack("s0")
-    pack.put("a", b"1")
-    pack.flush()
-    pack.put("b", b"2")
-    again = cache(tmp_path).pack("s0")
-    assert (again.get("a"), again.get("b")) == (b"1", None)
-    assert (again.reused, again.recomputed) == (1, 1)
-
-
-def test_another_identity_or_pack_knows_nothing_of_it(tmp_path):
-    pack = cache(tmp_path).pack("s0")
-    pack.put("a", b"1")
-    pack.flush()
-    assert cache(tmp_path, "other code").pack("s0").get("a") is None
-    assert cache(tmp_path).pack("s1").get("a") is None
-
-
-def test_a_damaged_segment_is_dropped_and_its_work_done_again(tmp_path):
-    pack = cache(tmp_path).pack("s0")
-    pack.put("a", b"1")
-    pack.flush()
-    [segment] = tmp_path.rglob("*.parquet")
-    segment.write_bytes(segment.read_bytes()[:-1] + b"?")
-    assert cache(tmp_path).pack("s0").get("a") is None
-    assert not segment.exists()
-
-
-def test_many_small_flushes_are_gathered_and_nothing_is_lost(tmp_path):
-    pack = cache(tmp_path).pack("s0")
-    for number in range(40):
-        pack.put(str(number), b"%d" % number)
-        pack.flush()
-    again = cache(tmp_path).pack("s0")
-    assert len(list(tmp_path.rglob("*.parquet"))) == 1
-    assert {k: again.get(k) for k in map(str, range(40))} == {str(n): b"%d" % n for n in range(40)}
-
-
-def test_a_writer_that_dies_leaves_no_object(tmp_path, monkeypatch):
-    store = FolderStore(tmp_path)
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        store.put("a/b", b"data")
-    assert list(store.keys("a")) == []
-    assert list(tmp_path.rglob("*")) == [tmp_path / "a"]
+@given(chunks=st.lists(st.lists(st.sampled_from(["a", "b", "c", "d"])), min_size=1, max_size=4), num_shards=st.integers(1, 5))
+def test_a_table_in_pieces_is_placed_like_a_whole_one(chunks, num_shards):
+    keys = pa.chunked_array([pa.array(chunk, pa.string()) for chunk in chunks])
+    assert shards_of(keys, num_shards).tolist() == [shard_of(key, num_shards) for chunk in chunks for key in chunk]
