@@ -19,8 +19,11 @@ class IndexSummary(Summary):
     fingerprint: str
 
 
-def index(embeddings: In, index: Out, *, cfg: IndexConfig) -> IndexSummary:
-    """An index over every embedded item. Raises BadBundle where vectors of two fingerprints are mixed, BadData where there are none."""
+def index(validated_vectors: In, embeddings: In, index: Out, *, cfg: IndexConfig) -> IndexSummary:
+    """An index over every embedded item. Raises BadBundle where vectors of two fingerprints are mixed, BadData where there are none.
+
+    `validated_vectors` is not read: it is there so that nothing is indexed before its gates have passed.
+    """
     table = read_shards(embeddings, ["item_id", "vector", "fingerprint"])
     fingerprints = sorted(set(table["fingerprint"].to_pylist()))
     if not fingerprints:

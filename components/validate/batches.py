@@ -1,6 +1,5 @@
 """The data that gates look at, as pandas frames with one row a listing, picture or impression; no picture's bytes are read."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.expectations.suites import KEPT_ROWS
+from components.expectations.tables import SHARD, located
 from components.shards import shard_paths
 
-ABSENT = "absent"
+REFUSED_COLUMNS = ["key", "reason", "detail", "row"]
 LISTING_COLUMNS = ["item_id", "title", "title_language", "category", "price", "currency", "status", "created_at", "image_id", "source"]
 IMPRESSION_COLUMNS = ["request_id", "surface", "platform", "item_id", "position", "price", "clicked"]
 
@@ -37,30 +38,14 @@ def shop(listings: Path, images: Path, impressions: Path, near_blank_contrast: f
     return Shop(items, pictures, seen, unchecked)
 
 
-def types_of(folder: Path, schema: pa.Schema) -> pd.DataFrame:
-    """One row a column and type found in any shard: column, found, expected. A column on one side only is `absent` on the other."""
-    expected = {field.name: _kind(field) for field in schema}
-    rows = set()
-    for path in shard_paths(folder):
-        found = {field.name: _kind(field) for field in pq.read_schema(path)}
-        rows |= {(name, found.get(name, ABSENT), expected.get(name, ABSENT)) for name in found.keys() | expected.keys()}
-    return pd.DataFrame(sorted(rows), columns=["column", "found", "expected"])
-
-
-def _kind(field: pa.Field) -> str:
-    """The type without the name of a list's element, which parquet renames."""
-    kind = f"list<{field.type.value_type}>" if pa.types.is_list(field.type) else str(field.type)
-    return kind if field.nullable else f"{kind} not null"
-
-
 def pictures_of(folder: Path, near_blank_contrast: float) -> pd.DataFrame:
     """One row a picture and shard: ids, size, hash, statistics, and near_blank where contrast lies below the limit."""
     parts = []
     for shard, path in enumerate(shard_paths(folder)):
         table = pq.read_table(path, columns=["image_id", "width", "height", "phash", "stats"]).flatten()
         frame = table.rename_columns([name.removeprefix("stats.") for name in table.column_names]).to_pandas()
-        parts.append(frame.assign(shard=shard, near_blank=frame["contrast"] < near_blank_contrast))
-    return pd.concat(parts, ignore_index=True).sort_values(["shard", "image_id"], ignore_index=True)
+        parts.append(located(frame, shard).assign(near_blank=frame["contrast"] < near_blank_contrast))
+    return pd.concat(parts, ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -91,12 +76,12 @@ def listings_of(folder: Path, pictures: pd.DataFrame, clock: Clock) -> pd.DataFr
     NaN without a picture. age_days: from created_at to the newest impression, NaN where the two do not run by one clock.
     """
     parts = []
-    hashes = pictures.assign(phash=pictures["phash"].astype("UInt64")).drop_duplicates(["shard", "image_id"])
+    hashes = pictures.assign(phash=pictures["phash"].astype("UInt64")).drop_duplicates([SHARD, "image_id"])
     for shard, path in enumerate(shard_paths(folder)):
         table = pq.read_table(path, columns=[*LISTING_COLUMNS, "simulated"])
-        own = hashes.loc[hashes["shard"] == shard, ["image_id", "phash"]]
-        frame = _listing_rows(table, clock).merge(own, on="image_id", how="left", validate="many_to_one")
-        parts.append(frame.assign(shard=shard, has_picture=frame["phash"].notna()))
+        own = hashes.loc[hashes[SHARD] == shard, ["image_id", "phash"]]
+        frame = located(_listing_rows(table, clock), shard).merge(own, on="image_id", how="left", validate="many_to_one")
+        parts.append(frame.assign(has_picture=frame["phash"].notna()))
     frame = pd.concat(parts, ignore_index=True).sort_values("item_id", ignore_index=True)
     repeated = frame["phash"].duplicated().astype("float64")
     return frame.assign(looks_repeated=repeated.where(frame["has_picture"])).drop(columns="phash")
@@ -108,6 +93,7 @@ def _listing_rows(table: pa.Table, clock: Clock) -> pd.DataFrame:
         title_length=pc.utf8_length(table["title"]).to_numpy(),
         category_levels=pc.list_value_length(table["category"]).to_numpy(),
         age_days=_age_days(table, clock),
+        price=frame["price"].fillna(np.inf),  # not a number is no price, though Great Expectations would pass over it
     )
 
 
@@ -121,15 +107,13 @@ def _age_days(table: pa.Table, clock: Clock) -> np.ndarray:
 
 
 def impressions_of(folder: Path, item_ids: pa.Array) -> pd.DataFrame:
-    """One row an impression, by request and position. item_known: the item, and the source item where there is one, are listings;
+    """One row an impression. item_known: the item, and the source item where there is one, are listings;
     asked: the page has the query or the source item that its surface wants."""
-    parts = [_impression_rows(table, item_ids) for table in _impression_tables(folder)]
-    return pd.concat(parts, ignore_index=True).sort_values(["request_id", "position"], ignore_index=True)
-
-
-def _impression_tables(folder: Path) -> Iterator[pa.Table]:
-    for path in shard_paths(folder):
-        yield pq.read_table(path, columns=[*IMPRESSION_COLUMNS, "query", "source_item_id"])
+    parts = []
+    for shard, path in enumerate(shard_paths(folder)):
+        table = pq.read_table(path, columns=[*IMPRESSION_COLUMNS, "query", "source_item_id"])
+        parts.append(located(_impression_rows(table, item_ids), shard))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _impression_rows(table: pa.Table, item_ids: pa.Array) -> pd.DataFrame:
@@ -138,13 +122,17 @@ def _impression_rows(table: pa.Table, item_ids: pa.Array) -> pd.DataFrame:
     source_known = pc.or_(pc.invert(source), pc.is_in(table["source_item_id"], value_set=item_ids))
     frame: pd.DataFrame = table.select(["request_id", "surface", "platform", "position", "price"]).to_pandas()
     return frame.assign(
+        price=frame["price"].fillna(np.inf),
         clicked=table["clicked"].to_numpy().astype("float32"),
         item_known=pc.and_(known, source_known).to_numpy(),
         asked=pc.if_else(pc.equal(table["surface"], "search"), query, source).to_numpy(),
     )
 
 
-def refused_shares(quarantine: Path, rows: Sequence[tuple[str, int]]) -> pd.DataFrame:
-    """One row, a column a table: refused over refused and accepted, 0 where there were neither."""
-    refused = {name: pq.read_metadata(quarantine / f"{name}.parquet").num_rows for name, _ in rows}
-    return pd.DataFrame({name: [refused[name] / max(refused[name] + accepted, 1)] for name, accepted in rows})
+def refused_rows(path: Path, num_accepted: int) -> pd.DataFrame:
+    """The first few refused rows of a table, each with the share of the table that was refused; one row without a name where none was."""
+    file = pq.ParquetFile(path)
+    share = file.metadata.num_rows / max(file.metadata.num_rows + num_accepted, 1)
+    first = next(file.iter_batches(batch_size=KEPT_ROWS, columns=REFUSED_COLUMNS), None)
+    frame = first.to_pandas() if first is not None and len(first) else pd.DataFrame([[""] * len(REFUSED_COLUMNS)], columns=REFUSED_COLUMNS)
+    return frame.assign(share=share)

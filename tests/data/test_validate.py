@@ -1,127 +1,17 @@
 """Sound data passes every gate, also of a stranger's small folder; each fault stops the run and says what to do."""
 
-import json
-import re
 import socket
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components import schema
-from components.contract import bind, read_params
 from components.errors import BadData
-from components.shards import shard_paths, write_shards, write_table
-from components.validate.component import validate
-from components.validate.gates import (
-    NEXT_STEP,
-    ValidateConfig,
-    images_gates,
-    impressions_gates,
-    listings_gates,
-    quarantine_gates,
-    schema_gates,
-)
-
-ROOT = Path(__file__).parents[2]
-NOW = datetime(2025, 6, 1, tzinfo=UTC)
-NUM_LISTINGS, NUM_PAGES, PAGE = 40, 80, 15
-
-
-def config(**changes):
-    return bind(ValidateConfig, "validate", {"validate": read_params(ROOT / "params.yaml")["validate"] | changes})
-
-
-def listing(n):
-    return {
-        "item_id": f"m-{n:03d}",
-        "seller_id": f"s-{n % 7}",
-        "product_id": None,
-        "title": "赤い靴" if n % 2 else "Red shoes",
-        "title_language": "ja" if n % 2 else "en",
-        "description": "",
-        "category": ["Footwear", "Shoes"],
-        "price": 500.0 + n,
-        "currency": "JPY",
-        "status": "on_sale",
-        "created_at": NOW - timedelta(days=n),
-        "app_version": None,
-        "image_id": f"{n:064x}",
-        "source": "simulate",
-        "simulated": [],
-    }
-
-
-def picture(n):
-    return {
-        "item_id": f"m-{n:03d}",
-        "image_id": f"{n:064x}",
-        "data": b"not looked at",
-        "width": 256,
-        "height": 192,
-        "phash": (n + 1) * 0x9E3779B97F4A7C15 % 2**64,
-        "stats": {"brightness": 0.6, "sharpness": 2.5, "contrast": 0.2, "text_share": 0.0},
-    }
-
-
-def impression(request, position):
-    item = (request * 7 + position) % NUM_LISTINGS
-    searched = request % 4 > 0
-    return {
-        "request_id": f"req-{request:04d}",
-        "ts": NOW,
-        "surface": "search" if searched else "similar",
-        "platform": ("web", "ios", "android")[request % 3],
-        "user_id": f"u-{request % 9}",
-        "query": "shoes" if searched else None,
-        "source_item_id": None if searched else "m-000",
-        "item_id": f"m-{item:03d}",
-        "position": position,
-        "price": 500.0 + item,
-        "clicked": position == request % PAGE,
-        "purchased": False,
-        "release_id": "simulated",
-        "simulated": True,
-    }
-
-
-class Shop:
-    """Rows of a sound shop, for a test to damage before they are written and validated in a folder."""
-
-    def __init__(self):
-        self.listings = [listing(n) for n in range(NUM_LISTINGS)]
-        self.images = [picture(n) for n in range(NUM_LISTINGS)]
-        self.impressions = [impression(request, position) for request in range(NUM_PAGES) for position in range(PAGE)]
-        self.refused = {"listings": 0, "images": 0, "impressions": 0}
-
-    def write(self, folder):
-        keyed = pa.schema([*schema.IMAGES, pa.field("item_id", pa.string())])
-        write_shards(folder / "listings", pa.Table.from_pylist(self.listings, schema.LISTINGS), schema.LISTINGS, 2)
-        write_shards(folder / "images", pa.Table.from_pylist(self.images, keyed), schema.IMAGES, 2)
-        seen = pa.Table.from_pylist(self.impressions, schema.IMPRESSIONS)
-        write_shards(folder / "impressions", seen, schema.IMPRESSIONS, 2, key="request_id")
-        for name, count in self.refused.items():
-            row = {"key": "k", "reason": "title_missing", "detail": "", "row": "{}", "data": None}
-            write_table(
-                folder / "quarantine" / f"{name}.parquet", pa.Table.from_pylist([row] * count, schema.QUARANTINE), schema.QUARANTINE
-            )
-        return folder
-
-    def validated(self, folder, **changes):
-        return validated(self.write(folder), **changes)
-
-
-def validated(folder, **changes):
-    places = [folder / name for name in ("listings", "images", "impressions", "quarantine", "validation.json")]
-    summary = validate(*places, cfg=config(**changes), data_docs=folder / "data_docs")
-    return summary, json.loads((folder / "validation.json").read_text(encoding="utf-8"))
-
-
-def set_all(rows, share=1.0, **values):
-    for row in rows[: round(share * len(rows))]:
-        row.update(values)
+from components.shards import shard_paths
+from components.validate.advice import ADVICE
+from components.validate.gates import PAST_KINDS, images_gates, impressions_gates, listings_gates, past_gates, refused_gates
+from tests.validate_tables import NOW, NUM_LISTINGS, NUM_PAGES, OUTS, PAGE, Shop, config, findings_on, set_all, validated
 
 
 def test_a_sound_shop_passes_every_gate_and_tries_no_connection(tmp_path, monkeypatch):
@@ -129,8 +19,10 @@ def test_a_sound_shop_passes_every_gate_and_tries_no_connection(tmp_path, monkey
     monkeypatch.setattr(socket.socket, "connect", lambda self, address: tried.append(address))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **options: tried.append(address) or [])
     summary, report = Shop().validated(tmp_path)
+    assert report.keys() == {"listings", "images", "impressions", "quarantine", "history"}
+    learnt = report.pop("history")
     assert all(gate["success"] and gate["checked"] for suite in report.values() for gate in suite.values())
-    assert report.keys() == {"listings", "images", "impressions", "quarantine"}
+    assert {gate["why"] for gate in learnt.values()} == {"0 of 5 past snapshots"}
     assert summary.gates_checked == sum(map(len, report.values()))
     assert summary.rows_in == summary.rows_out == 2 * NUM_LISTINGS + NUM_PAGES * PAGE
     assert report["impressions"]["click_through"]["observed"] == pytest.approx(1 / PAGE, abs=1e-6)
@@ -138,14 +30,14 @@ def test_a_sound_shop_passes_every_gate_and_tries_no_connection(tmp_path, monkey
     assert not tried
 
 
-def test_the_report_is_the_same_in_every_run_and_the_data_docs_are_web_pages(tmp_path):
+def test_the_outs_are_the_same_in_every_run_and_the_data_docs_are_web_pages(tmp_path):
     Shop().validated(tmp_path)
-    before = (tmp_path / "validation.json").read_bytes()
+    before = [(tmp_path / name).read_bytes() for name in OUTS]
     validated(tmp_path)
-    assert (tmp_path / "validation.json").read_bytes() == before
-    pages = [page.read_text(encoding="utf-8") for page in (tmp_path / "data_docs").rglob("*.html")]
+    assert [(tmp_path / name).read_bytes() for name in OUTS] == before
+    pages = [page.read_text(encoding="utf-8") for page in (tmp_path / "kept" / "data_docs").rglob("*.html")]
     assert sum("share of impressions that were clicked" in page for page in pages) >= 1
-    assert len(list((tmp_path / "data_docs" / "validations").rglob("*.html"))) == 7
+    assert len(list((tmp_path / "kept" / "data_docs" / "validations").rglob("*.html"))) == 13
 
 
 def repeated_listing(shop):
@@ -170,6 +62,10 @@ def no_title(shop):
 
 def no_category(shop):
     shop.listings[4]["category"] = []
+
+
+def price_that_is_no_number(shop):
+    shop.listings[4]["price"] = float("nan")
 
 
 def endless_price(shop):
@@ -237,6 +133,7 @@ FAULTS = [
     (no_title, "listings.title", "listing-fields", "First: m-004"),
     (no_category, "listings.category", "listing-fields", "First: m-004"),
     (endless_price, "listings.price", "listing-fields", "First: m-004"),
+    (price_that_is_no_number, "listings.price", "listing-fields", "First: m-004"),
     (other_status, "listings.status", "listing-fields", "First: m-004"),
     (picture_gone, "listings.picture", "missing-pictures", "First: m-004"),
     (one_placeholder, "listings.near_duplicate_share", "near-duplicate-pictures", ": 0.675, limit at most 0.5"),
@@ -254,25 +151,34 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("damage", "gate", "anchor", "found"), FAULTS, ids=[fault[0].__name__ for fault in FAULTS])
-def test_a_fault_stops_the_run_and_says_which_gate_what_was_found_and_where_to_read_on(tmp_path, damage, gate, anchor, found):
+def test_a_fault_fails_a_gate_that_says_what_was_found_and_where_to_read_on(tmp_path, damage, gate, anchor, found):
     shop = Shop()
     damage(shop)
-    with pytest.raises(BadData) as stopped:
+    failed = {finding.name: str(finding) for finding in findings_on(shop.write(tmp_path)) if finding.stops}
+    assert gate in failed
+    assert found in failed[gate]
+    assert f"docs/runbook.md#{anchor}" in failed[gate]
+    assert ADVICE[anchor].next_step in failed[gate]
+    assert f"Usual cause: {ADVICE[anchor].cause}" in failed[gate]
+
+
+def test_a_failed_gate_stops_the_run_leaves_no_outs_and_shows_itself_on_the_page(tmp_path):
+    shop = Shop()
+    lost_clicks(shop)
+    with pytest.raises(BadData, match=r"(?s)1 of 38 gates of validate failed.*impressions\.click_through.*kept/validate\.html"):
         shop.validated(tmp_path)
-    message = str(stopped.value)
-    assert f"  {gate} (" in message
-    assert found in message
-    assert f"docs/runbook.md#{anchor}" in message
-    assert NEXT_STEP[anchor] in message
-    assert not (tmp_path / "validation.json").exists()
-    assert (tmp_path / "data_docs" / "index.html").exists()
+    assert not [name for name in OUTS if (tmp_path / name).exists()]
+    assert (tmp_path / "kept" / "data_docs" / "index.html").exists()
+    page = (tmp_path / "kept" / "validate.html").read_text(encoding="utf-8")
+    assert "1 of 38 gates failed" in page
+    assert "docs/runbook.md#click-through" in page
 
 
 def test_every_failed_gate_is_listed(tmp_path):
     shop = Shop()
     no_title(shop)
     lost_clicks(shop)
-    with pytest.raises(BadData, match=r"(?s)2 of 34 gates .*listings\.title .*impressions\.click_through "):
+    with pytest.raises(BadData, match=r"(?s)2 of 38 gates .*listings\.title .*impressions\.click_through "):
         shop.validated(tmp_path)
 
 
@@ -283,6 +189,7 @@ def test_a_column_of_another_type_stops_the_run_before_any_other_gate(tmp_path):
     pq.write_table(table.set_column(7, "price", table["price"].cast(pa.string())).drop_columns(["title"]), path)
     with pytest.raises(BadData, match=r"(?s)1 of 3 gates .*listings\.types .*First: price, title\."):
         validated(folder)
+    assert "1 of 3 gates failed" in (folder / "kept" / "validate.html").read_text(encoding="utf-8")
 
 
 def test_a_folder_of_photos_without_sellers_clicks_or_a_category_tree_passes(tmp_path):
@@ -290,7 +197,7 @@ def test_a_folder_of_photos_without_sellers_clicks_or_a_category_tree_passes(tmp
     set_all(shop.listings, seller_id=None, category=["Photos"], source="folder", simulated=["price"])
     shop.impressions = []
     summary, report = shop.validated(tmp_path)
-    assert summary.gates_not_checked == 2
+    assert summary.gates_not_checked == 2 + len(PAST_KINDS)
     assert report["impressions"]["click_through"]["why"].startswith("0 impressions")
     assert report["listings"]["newest_age_days"]["why"] == "no impression runs by the clock of the listings"
     assert all(gate["success"] for suite in report.values() for gate in suite.values())
@@ -329,13 +236,8 @@ def test_impressions_of_people_set_the_clock_where_there_are_any(tmp_path):
     assert report["listings"]["newest_age_days"]["observed"] == 2
 
 
-def test_every_link_leads_to_a_section_of_the_runbook():
-    text = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
-    anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^## (.+)$", text, re.MULTILINE)}
+def test_each_gate_has_advice_of_its_own_stage():
     cfg = config()
-    gates = [*schema_gates(), *listings_gates(cfg, ""), *images_gates(cfg), *impressions_gates(cfg, 0), *quarantine_gates(cfg)]
-    assert {gate.anchor for gate in gates} == NEXT_STEP.keys()
-    code = [path.read_text(encoding="utf-8") for stage in ("split", "pairs") for path in (ROOT / "components" / stage).glob("*.py")]
-    linked = {link for text in code for link in re.findall(r"runbook\.md#([a-z-]+)", text)}
-    assert linked == {"too-few-groups", "no-pairs"}
-    assert NEXT_STEP.keys() | linked <= anchors
+    gates = [*listings_gates(cfg, ""), *images_gates(cfg), *impressions_gates(cfg, 0), *refused_gates(cfg, "images")]
+    gates += [gate for kind in PAST_KINDS for gate in past_gates(kind, "")]
+    assert {gate.advice.anchor for gate in gates} | {"table-types"} == ADVICE.keys()
