@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from components import releases
 from components.contract import In, Out, Summary, write_json
 from components.evaluate.config import EvaluateConfig
 from components.evaluate.held_out import HeldOut, read_held_out
@@ -21,12 +22,14 @@ from components.evaluate.results import Results, coverage_of, results_of
 from components.evaluate.rows import baseline_rows, external_rows, index_recall, served_row
 from components.evaluate.score_table import distribution
 from components.evaluate.sides import clicks_are_simulated, pixel_scores, read_quality, score_sides
+from components.evaluate.stable import read_stable
 from components.evaluate.strips import ends_of_score, good_and_bad, image_ids
-from components.evaluate.table import Measured, Row, measure, measure_pages
+from components.evaluate.table import STABLE, Measured, Row, measure, measure_pages
 from components.neighbours import NeighbourIndex
-from components.objects import FolderStore
-from components.shards import default_store, read_shards
+from components.objects import ObjectStore
+from components.shards import read_shards
 from components.towers import Serving
+from components.work_cache import default_store
 
 log = logging.getLogger("vitrine")
 
@@ -45,6 +48,7 @@ class EvaluateSummary(Summary):
     score_distribution: Mapping[str, float]
     labels: Mapping[str, float]
     share_of: Mapping[str, Any]
+    stable: Mapping[str, Any]
     coverage: Mapping[str, Any]
     index_recall_at_5: float | None
     num_owners: int
@@ -70,22 +74,28 @@ def evaluate(
     *,
     cfg: EvaluateConfig,
     open_index: Callable[[Path], Searcher] = NeighbourIndex.open,
-    store: FolderStore | None = None,
+    store: ObjectStore | None = None,
+    kept_in: Path = releases.RELEASES,
 ) -> EvaluateSummary:
-    """The encoder and the image score on held-out items, beside their baselines, and whether they may be released.
+    """The encoder and the image score on held-out items, beside the stable release and baselines, and whether they may be released.
 
-    Raises BadBundle where model, vectors and index are not of one space, BadData where external vectors are not what they should be.
+    Raises BadBundle where model, vectors and index are not of one space or the stable release cannot be read, BadData where external
+    vectors are not what they should be.
     """
+    store = store or default_store()
     fingerprint = Serving.read(exported).fingerprint
+    release = releases.find(releases.stable_release(snapshot), kept_in)
     held = read_held_out(listings, splits, embeddings, fingerprint)
     log.info("evaluate: %d held-out items of %d owners", len(held.item_id), len(set(held.owner)))
-    rows = [served_row(held, open_index(index), fingerprint)]
-    rows += baseline_rows(held, images, untrained_vectors, cfg.seed, store or default_store())
+    stable = read_stable(held, images, release, cfg.stable, store) if release else None
+    rows = [served_row(held, open_index(index), fingerprint), *([stable.row] if stable else [])]
+    rows += baseline_rows(held, images, untrained_vectors, cfg.seed, store)
     rows += external_rows(held, cfg.external_vectors, snapshot)
     measured = measured_by(held, rows, impressions)
     judged = held_out_labels(pl.DataFrame(read_shards(labels)), held.positions())
-    sides = score_sides(held, judged, read_quality(truth, held), pixel_scores(images, held), clicks_are_simulated(impressions), cfg)
-    results = results_of(measured, sides, rows, slices_of(held.category, held.source), cfg)
+    rivals = ({STABLE: stable.score_N} if stable else {}) | pixel_scores(images, held)
+    sides = score_sides(held, judged, read_quality(truth, held), rivals, clicks_are_simulated(impressions), cfg)
+    results = results_of(measured, sides, rows, slices_of(held.category, held.source), stable, cfg)
     summary = summary_of(held, rows, measured, judged, results, fingerprint)
     write_page(evaluate_page, story(summary, results, held, rows, measured[0], images, cfg.num_strips, (finetune_curve, score_curve)))
     write_json(verdict, results.verdict(fingerprint))
@@ -114,6 +124,7 @@ def summary_of(
         score_distribution=distribution(held.score_N),
         labels=label_health(judged),
         share_of=results.share_of,
+        stable=results.stable,
         coverage=coverage_of(rows),
         index_recall_at_5=index_recall(held, rows[0]),
         num_owners=len(set(held.owner)),
@@ -153,6 +164,8 @@ def facts_of(summary: EvaluateSummary) -> dict[str, str]:
     facts = {"held-out items": f"{summary.rows_out:,}", "owners": f"{summary.num_owners:,}"}
     if without := summary.rows_in - summary.rows_out:
         facts["without a vector"] = f"{without:,}"
+    if summary.stable:
+        facts["stable release"] = summary.stable["release"][:12]
     partial = {name: f"{cover['share']:.0%}" for name, cover in summary.coverage.items() if cover["share"] < 1}
     if summary.index_recall_at_5 is not None:
         facts["found by the index"] = f"{summary.index_recall_at_5:.1%}"

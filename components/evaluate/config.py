@@ -6,9 +6,10 @@ from pydantic import Field, field_validator
 
 from components.contract import Config
 from components.evaluate.gates import GatesConfig
-from components.evaluate.table import DIFFERENCE, MODEL
+from components.evaluate.stable import StableConfig
+from components.evaluate.table import DIFFERENCE, MODEL, STABLE
 
-OWN_ROWS = (MODEL, "untrained", "color_histogram", "random")
+OWN_ROWS = (MODEL, STABLE, "untrained", "color_histogram", "random")
 
 
 class EvaluateConfig(Config):
@@ -21,6 +22,7 @@ class EvaluateConfig(Config):
     min_quality_gap: float = Field(ge=0, lt=1)
     max_quality_pairs: int = Field(ge=1)
     num_strips: int = Field(ge=0, le=20)
+    stable: StableConfig
     gates: GatesConfig
 
     @field_validator("external_vectors")

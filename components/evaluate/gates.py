@@ -4,20 +4,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import Field
+
 from components.contract import Config
 from components.evaluate.bootstrap import Estimate
 from components.evaluate.score_table import ScoreTable
-from components.evaluate.table import DIFFERENCE, MODEL, Table
+from components.evaluate.stable import Stable, StableConfig
+from components.evaluate.table import DIFFERENCE, MODEL, STABLE, Table
 
 
 class GatesConfig(Config):
-    """The encoder must beat each row of `must_beat` by `metric` of `relevance` on `slice`; the image score's OPA must pass `min_opa`."""
+    """The encoder must beat each row of `must_beat` by `metric` of `relevance` on `slice`; the image score's OPA must pass `min_opa`.
+
+    Of what the stable release reaches, at most max_loss_to_stable of that metric and max_opa_loss_to_stable of OPA may be lost.
+    """
 
     slice: str
     relevance: Literal["category", "product"]
     metric: Literal["ndcg_at_5", "p_at_1", "p_at_3"]
     must_beat: list[str]
     min_opa: float
+    max_loss_to_stable: float = Field(ge=0, le=1)
+    max_opa_loss_to_stable: float = Field(ge=0, le=1)
 
 
 @dataclass(frozen=True)
@@ -39,22 +47,39 @@ class Finding:
     reason: str
 
 
-def gates_of(cfg: GatesConfig, encoder: Table, score: ScoreTable) -> list[Gate]:
-    """The gates of the params, with what was measured. The image score is held to true quality where it is known, else to the judge."""
+def gates_of(cfg: GatesConfig, encoder: Table, score: ScoreTable, *, stable: bool) -> list[Gate]:
+    """The gates of the params, with what was measured; those that compare with the stable release only where there is one.
+
+    The image score is held to true quality where it is known, else to the judge.
+    """
     rows = encoder.get(cfg.slice, {}).get(cfg.relevance, {})
-    beaten = [
-        Gate(
-            "encoder",
-            f"{cfg.relevance} {cfg.metric} on {cfg.slice}, model minus {name}",
-            rows.get(DIFFERENCE + name, {}).get(cfg.metric),
-            0.0,
-        )
-        for name in cfg.must_beat
-    ]
     sides = score.get(cfg.slice, {})
     against = "truth" if "truth" in sides else "judge"
-    opa = Gate("image_score", f"image score OPA against {against} on {cfg.slice}", sides.get(against, {}).get(MODEL), cfg.min_opa)
-    return [*beaten, opa]
+    metric, opa = f"{cfg.relevance} {cfg.metric} on {cfg.slice}", f"image score OPA against {against} on {cfg.slice}"
+
+    def ahead_of(name: str, above: float) -> Gate:
+        return Gate("encoder", f"{metric}, model minus {name}", rows.get(DIFFERENCE + name, {}).get(cfg.metric), above)
+
+    gates = [*(ahead_of(name, 0.0) for name in cfg.must_beat), Gate("image_score", opa, sides.get(against, {}).get(MODEL), cfg.min_opa)]
+    if not stable:
+        return gates
+    opa_gain = sides.get(against, {}).get(DIFFERENCE + STABLE)
+    return [
+        *gates,
+        ahead_of(STABLE, -cfg.max_loss_to_stable),
+        Gate("image_score", f"{opa}, model minus {STABLE}", opa_gain, -cfg.max_opa_loss_to_stable),
+    ]
+
+
+def remarks_on(stable: Stable | None, cfg: StableConfig) -> list[Finding]:
+    """What a reader must know of the comparison with the stable release. Decides nothing."""
+    if stable is None:
+        return [Finding(STABLE, "not decided", "not decided: no stable release: only the baselines decide")]
+    if not stable.num_unasked:
+        return []
+    left_out = f"{stable.num_unasked} items that the stable release did not hold out itself are left out of the comparison"
+    why = f"its golden photos come back at cosine {stable.golden_cosine:.4f}, below {cfg.min_golden_cosine:g}: preprocessing has changed"
+    return [Finding(STABLE, "not decided", f"not decided: {left_out}; {why}")]
 
 
 def finding(gate: Gate, min_clusters: int) -> Finding:

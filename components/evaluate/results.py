@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from components.evaluate.config import OWN_ROWS, EvaluateConfig
-from components.evaluate.gates import finding, gates_of, promotion
+from components.evaluate.gates import finding, gates_of, promotion, remarks_on
 from components.evaluate.score_table import Ordered, ScoreTable, score_json, score_table
+from components.evaluate.stable import Stable
 from components.evaluate.table import MODEL, Measured, Row, Table, encoder_counts, encoder_table, shares_of
 
 
@@ -21,6 +22,7 @@ class Results:
     score: ScoreTable
     score_counts: Mapping[str, Any]
     share_of: Mapping[str, Any]
+    stable: Mapping[str, Any]
     promote: bool
     reasons: list[str]
 
@@ -40,22 +42,30 @@ class Results:
         score = {against: rows[MODEL].as_json() for against, rows in self.score["all"].items()}
         share_of = {stem: {kind: both["share"] for kind, both in by_slice["all"].items()} for stem, by_slice in self.share_of.items()}
         headline = {"ndcg_at_5": encoder, "image_score_opa": score, "share_of": share_of}
-        return {"fingerprint": fingerprint, "promote": self.promote, "reasons": self.reasons, "headline": headline}
+        verdict = {"fingerprint": fingerprint, "promote": self.promote, "reasons": self.reasons, "headline": headline}
+        return verdict | {"stable_release": self.stable.get("release")}
 
 
 def results_of(
-    measured: Sequence[Measured], sides: Sequence[Ordered], rows: Sequence[Row], slices: Mapping[str, np.ndarray], cfg: EvaluateConfig
+    measured: Sequence[Measured],
+    sides: Sequence[Ordered],
+    rows: Sequence[Row],
+    slices: Mapping[str, np.ndarray],
+    stable: Stable | None,
+    cfg: EvaluateConfig,
 ) -> Results:
     """The tables of the encoder and of the image score, and what the gates make of them."""
     encoder = encoder_table(measured, slices, num_draws=cfg.num_draws, seed=cfg.seed)
     score = score_table(sides, slices, num_draws=cfg.num_draws, seed=cfg.seed)
-    promote, reasons = promotion([finding(gate, cfg.min_clusters) for gate in gates_of(cfg.gates, encoder, score)])
+    gates = gates_of(cfg.gates, encoder, score, stable=stable is not None)
+    promote, reasons = promotion([*(finding(gate, cfg.min_clusters) for gate in gates), *remarks_on(stable, cfg.stable)])
     return Results(
         encoder=encoder,
         encoder_counts=encoder_counts(measured, slices, cfg.min_clusters),
         score=score,
         score_counts=score_json(score, sides, cfg.min_clusters),
         share_of={row.name: shares_of(row.name, measured, slices) for row in rows if row.name not in OWN_ROWS},
+        stable=stable.as_json() if stable else {},
         promote=promote,
         reasons=reasons,
     )

@@ -13,7 +13,7 @@ from components.evaluate.pictures import read_histograms
 from components.evaluate.rankings import Exact, Searcher, Served, recall_at
 from components.evaluate.relevance import codes_of
 from components.evaluate.table import MODEL, Row
-from components.objects import FolderStore
+from components.objects import ObjectStore
 
 
 def served_row(held: HeldOut, index: Searcher, fingerprint: str) -> Row:
@@ -34,7 +34,7 @@ def index_recall(held: HeldOut, model: Row) -> float | None:
     return recall_at(5, model.ranker.rank(query_Q, owner_N, model.present_N), exact_QK)
 
 
-def baseline_rows(held: HeldOut, images: Path, untrained_vectors: Path, seed: int, store: FolderStore) -> list[Row]:
+def baseline_rows(held: HeldOut, images: Path, untrained_vectors: Path, seed: int, store: ObjectStore) -> list[Row]:
     """The model before training, colours alone, and chance."""
     by_image = read_histograms(images, set(held.image_id), store)
     by_item = {item: by_image[image] for item, image in zip(held.item_id, held.image_id, strict=True) if image in by_image}

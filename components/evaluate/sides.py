@@ -36,12 +36,15 @@ def clicks_are_simulated(impressions: Path) -> bool:
 
 
 def score_sides(
-    held: HeldOut, judged: pl.DataFrame, quality_N: np.ndarray, pixels: Mapping[str, np.ndarray], simulated: bool, cfg: EvaluateConfig
+    held: HeldOut, judged: pl.DataFrame, quality_N: np.ndarray, rivals: Mapping[str, np.ndarray], simulated: bool, cfg: EvaluateConfig
 ) -> list[Ordered]:
-    """What the image score is held to: true quality where it is known, the judge, clicks, and the judge's own accuracy."""
+    """What the image score is held to: true quality where it is known, the judge, clicks, and the judge's own accuracy.
+
+    `rivals` are other scores (N,) by row name, NaN where they have none.
+    """
     owner_N, position = codes_of(held.owner), held.positions()
     chance_N = np.random.default_rng([cfg.seed, 3]).random(len(held.item_id))
-    scores = {MODEL: held.score_N, **pixels, "random": chance_N}
+    scores = {MODEL: held.score_N, **rivals, "random": chance_N}
     pairs: list[Pairs] = [
         quality_pairs(quality_N, owner_N, min_gap=cfg.min_quality_gap, max_pairs=cfg.max_quality_pairs, seed=cfg.seed),
         agreed_pairs(judged, position, owner_N),

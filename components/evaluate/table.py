@@ -15,6 +15,7 @@ from components.evaluate.relevance import Relevance
 from components.metrics import METRICS, all_metrics
 
 MODEL = "model"
+STABLE = "stable"
 DIFFERENCE = "model_minus_"
 Table = dict[str, dict[str, dict[str, dict[str, Estimate]]]]
 
@@ -28,12 +29,16 @@ class Ranker(Protocol):
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: vectors, how neighbours are found by them, and which gallery items have one."""
+    """A row of the table: vectors, how neighbours are found by them, and which gallery items have one.
+
+    `twin` ranks the model where it is compared with this row; without one the model's own ranker does.
+    """
 
     name: str
     vector_ND: np.ndarray
     ranker: Ranker
     present_N: np.ndarray
+    twin: Ranker | None = None
 
     @property
     def num_missing(self) -> int:
@@ -44,7 +49,8 @@ class Row:
 @dataclass(frozen=True)
 class Measured:
     """Per-query values of one relevance. `item_Q` is the query's gallery position; `twin` holds the model's values on the gallery of
-    a row that misses items, so that a difference compares like with like. `left_out` are query items with nothing to find."""
+    a row that misses items, and by its `twin` ranker, so that a difference compares like with like. `left_out` are query items with
+    nothing to find."""
 
     kind: str
     item_Q: np.ndarray
@@ -69,7 +75,10 @@ def measure(relevance: Relevance, rows: Sequence[Row]) -> Measured:
     query_Q = np.flatnonzero(found_N > 0)
     value_QM = {row.name: _values(relevance, row.ranker, query_Q, row.present_N) for row in rows}
     model = rows[0]
-    twin_QM = {r.name: _values(relevance, model.ranker, query_Q, r.present_N) if r.num_missing else value_QM[MODEL] for r in rows[1:]}
+    twin_QM = {
+        r.name: _values(relevance, r.twin or model.ranker, query_Q, r.present_N) if r.twin or r.num_missing else value_QM[MODEL]
+        for r in rows[1:]
+    }
     left_out = np.flatnonzero((relevance.label_N >= 0) & (found_N == 0))
     return Measured(relevance.kind, query_Q, relevance.cluster_N[query_Q], value_QM, twin_QM, left_out)
 

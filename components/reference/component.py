@@ -13,6 +13,7 @@ from pydantic import Field
 from components import bundle as layout
 from components.calibrator import ANCHORS, CALIBRATOR
 from components.contract import AllParams, Config, In, Out, Summary
+from components.manifest import folder_digest, write_manifest
 from components.photos import read_items, read_photos
 from components.reference.card import model_card
 from components.schema import drift_reference, golden, golden_titles
@@ -67,14 +68,14 @@ def reference(
     facts = {
         "fingerprint": serving["fingerprint"],
         "serving": serving,
-        "data": {path.name: layout.folder_digest(path) for path in (listings, images, splits)},
+        "data": {path.name: folder_digest(path) for path in (listings, images, splits)},
         "params": _without_places(params),
         "metrics": {k: v for k, v in judged.items() if k not in ("promote", "reasons")},
         "promote": judged["promote"],
         "reasons": judged["reasons"],
     }
     (bundle / layout.MODEL_CARD).write_text(model_card(facts, num_items), encoding="utf-8")
-    digest = layout.write_manifest(bundle, facts)
+    digest = write_manifest(bundle, facts)
     files = [p for p in bundle.rglob("*") if p.is_file()]
     return ReferenceSummary(
         rows_in=num_items,

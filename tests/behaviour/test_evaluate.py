@@ -26,8 +26,10 @@ from components.evaluate.table import Row, measure
 from components.images import digest as images_digest
 from components.neighbours import IndexConfig, build
 from components.objects import FolderStore
+from components.releases import keep
 from components.shards import shard_of, write_shards, write_table
 from components.towers import Serving
+from tests.release_bundle import name_stable, write_bundle
 from tests.unit.test_rankings import held
 
 FINGERPRINT = "0123456789abcdef"
@@ -54,13 +56,13 @@ class Shop:
         self.folder, self.rng, self.ids = folder, rng, [f"item-{n:03d}" for n in range(num_items)]
         self.leaf = [LEAVES[n % len(LEAVES)] for n in range(num_items)]
         self.owner = [f"seller-{rng.integers(num_owners):02d}" for _ in range(num_items)]
-        pictures = [picture(rng) for _ in self.ids]
+        self.pictures = pictures = [picture(rng) for _ in self.ids]
         directions = np.eye(16)[:4][[LEAVES.index(leaf) for leaf in self.leaf]]
         self.vectors = directions + rng.normal(0, 0.2, (num_items, 16))
         self.vectors /= np.linalg.norm(self.vectors, axis=1, keepdims=True)
         self.scores = rng.random(num_items)
         self._write_listings(pictures, column)
-        self._write_model(rng.normal(size=(num_items, 8)))
+        self.write_model(rng.normal(size=(num_items, 8)))
         self.write("impressions", [], schema.IMPRESSIONS, key="request_id")
         self.write("labels", [], schema.LABELS, key="first_item")
         self.write("truth", [], schema.TRUTH)
@@ -91,7 +93,7 @@ class Shop:
             write_table(self.folder / "images" / f"shard-{k:05d}.parquet", table, schema.IMAGES)
         self.image_id = image_id
 
-    def _write_model(self, untrained):
+    def write_model(self, untrained):
         self.write_embeddings(FINGERPRINT)
         index = IndexConfig(flat_below=20_000, num_cells=4, num_probes=4)
         build(self.folder / "index", self.ids, served_as(self.vectors), FINGERPRINT, index)
@@ -129,12 +131,24 @@ class Shop:
                 rows.append(row | {"clicked": clicked(source, n), "purchased": False, "release_id": "none", "simulated": simulated})
         return rows
 
+    def release(self, vectors, *, held_out=None, catalogue=None, golden=None, scores=None, **facts):
+        """Makes a bundle with these answers the stable release; `held_out` and `catalogue` are places of items, all where not given."""
+        places = range(len(self.ids)) if held_out is None else held_out
+        scores = self.scores if scores is None else scores
+        rows = [{"item_id": self.ids[n], "image_id": self.image_id[n], "vector": vectors[n], "image_score": scores[n]} for n in places]
+        known = self.ids if catalogue is None else [self.ids[n] for n in catalogue]
+        made = self.folder / f"made-{len(list(self.folder.glob('made-*')))}"
+        write_bundle(made, held_out=rows, catalogue=known, golden=self.pictures[:3] if golden is None else golden, **facts)
+        name_stable(self.folder / "snapshot.json", keep(made, self.folder / "releases"))
+        return made
+
     def evaluated(self, *external):
         d = self.folder
         cfg = CFG.model_copy(update={"external_vectors": [str(path) for path in external]})
         ins = [d / name for name in ("snapshot.json", "exported", "embeddings", "index", "listings", "images", "impressions", "splits")]
         ins += [d / name for name in ("labels", "truth", "untrained.parquet", "finetune.csv", "score.csv")]
-        summary = evaluate(*ins, d / "evaluate.html", d / "verdict.json", cfg=cfg, store=FolderStore(d / "cache"))
+        outs = d / "evaluate.html", d / "verdict.json"
+        summary = evaluate(*ins, *outs, cfg=cfg, store=FolderStore(d / "cache"), kept_in=d / "releases")
         write_json(d / "evaluate.json", dataclasses.asdict(summary))
         return json.loads((d / "evaluate.json").read_text())
 
@@ -167,7 +181,9 @@ def test_a_model_that_knows_the_categories_is_promoted_with_its_reasons(good):
     assert rows["random"]["ndcg_at_5"]["value"] < 0.45
     assert rows["model_minus_color_histogram"]["ndcg_at_5"]["low"] > 0.3
     assert report["promote"]
-    assert [reason.split(":")[0] for reason in report["reasons"]] == ["passed"] * 3
+    assert [reason.split(":")[0] for reason in report["reasons"]] == ["passed"] * 3 + ["not decided"]
+    assert report["reasons"][3] == "not decided: no stable release: only the baselines decide"
+    assert report["stable"] == {}
     assert (report["rows_in"], report["rows_out"], report["index_recall_at_5"]) == (96, 96, 1.0)
 
 
