@@ -7,7 +7,7 @@ DATA ?=
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup system-deps demo test lint bench clean
+.PHONY: setup system-deps demo test lint bench chaos clean
 
 setup: $(STAMP)
 
@@ -37,7 +37,10 @@ lint: setup
 bench: setup
 	$(BIN)/python -m tests.bench
 
+chaos: setup
+	$(BIN)/python -m tests.chaos $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
 clean:
-	mkdir -p data && find data -mindepth 1 -maxdepth 1 ! -name snapshot.json -exec rm -rf {} +
+	mkdir -p data && find data -mindepth 1 -maxdepth 1 ! -name snapshot.json ! -name history.json -exec rm -rf {} +
 	rm -rf models bundle reports runs .vitrine build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find components flows monitoring tests -name __pycache__ -type d -prune -exec rm -rf {} +

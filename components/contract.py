@@ -12,6 +12,7 @@ import ast
 import csv
 import dataclasses
 import difflib
+import functools
 import hashlib
 import importlib
 import inspect
@@ -21,13 +22,15 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from components import shortage
 from components.errors import BadContract, BadParams, BadWorkspace
 from components.process import alone, die_with_parent
 
@@ -38,6 +41,8 @@ AllParams = Annotated[Mapping[str, Any], "all params"]
 PARAMS = Path("params.yaml")
 STATE = Path(".vitrine")
 RUNS = Path("runs")
+CACHE = "cache"
+NO_SECTIONS = ("paths", CACHE)  # where things lie, which changes no result
 PROJECT_PACKAGES = ("components", "flows", "monitoring")
 
 log = logging.getLogger("vitrine")
@@ -155,8 +160,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def sections_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Every section of params.yaml that is no list of paths."""
-    return {name: section for name, section in params.items() if name != "paths"}
+    """Every section of params.yaml that a result may depend on."""
+    return {name: section for name, section in params.items() if name not in NO_SECTIONS}
 
 
 def path_of(name: str, params: Mapping[str, Any]) -> Path:
@@ -175,7 +180,8 @@ def report_of(name: str) -> Path:
 def run(name: str) -> Summary:
     """What the stage did, after its outs are in place: written under temporary names, then renamed together, the report last.
 
-    Raises StageBusy where the stage already runs in this workspace, and whatever the stage itself raises, in which case no out changes.
+    Raises StageBusy where the stage already runs in this workspace, DiskFull or OutOfMemory where the machine falls short, and whatever
+    the stage itself raises; in all these cases no out changes.
     """
     die_with_parent()
     contract, params = contract_of(name), read_params()
@@ -187,41 +193,92 @@ def run(name: str) -> Summary:
         if not path.exists():
             raise BadWorkspace(f"{name} needs {n} at {path}, which does not exist: run `dvc repro {name}`, which makes it first")
     partial = STATE / "tmp" / name
-    with alone(name, STATE / "locks"):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    told = functools.partial(shortage.told, name, partial, params)
+    with told(), alone(name, STATE / "locks"), _emptied(partial), told():
         started = time.time()
         summary = contract.function(**inputs, **{n: partial / t.name for n, t in targets.items()}, **configs)
         for n, target in targets.items():
             if not (partial / target.name).exists():
                 raise BadContract(f"{name} ended without writing its out {n}")
+        write_json(partial / "report.json", dataclasses.asdict(summary))  # before the renames, which need no room
         for target in targets.values():
             _replace(partial / target.name, target)
-        write_json(partial / "report.json", dataclasses.asdict(summary))
         _replace(partial / "report.json", report_of(name))
-        shutil.rmtree(partial)
+        while _when_placed:
+            _when_placed.pop()()
         _log_run(name, started)
     return summary
 
 
+@contextmanager
+def _emptied(folder: Path) -> Iterator[None]:
+    """The folder, for outs in the making, is empty at the start, whatever a killed run left there, and gone afterwards."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_when_placed: list[Callable[[], None]] = []
+
+
+def when_placed(act: Callable[[], None]) -> None:
+    """Has `act` called once the running stage's outs are in place: only then may it let go of what a killed run needs to go on."""
+    _when_placed.append(act)
+
+
 def _replace(source: Path, target: Path) -> None:
+    """Puts the out in place. An old folder is moved away first: removing it there takes time, in which a kill would leave half of it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
+        os.rename(target, source.with_name(f"{source.name}.old"))
     os.replace(source, target)
 
 
 def _log_run(name: str, started: float) -> None:
+    from components import work_cache  # here, since it reads its params through this module
+
     RUNS.mkdir(exist_ok=True)
-    row = {
+    row: dict[str, Any] = {
         "stage": name,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 2),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
-    with open(RUNS / "stages.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    if cache := work_cache.settle(name, _last_cache(name)):
+        row["cache"] = cache
+    _append(RUNS / "stages.jsonl", json.dumps(row))
     log.info("%s: %.1f s, %d MiB at its peak", name, row["seconds"], row["peak_memory_mib"])
+
+
+def _append(path: Path, line: str) -> None:
+    """Adds the line whole or not at all, also where the disk is full."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        os.truncate(path, size)
+        error.filename = str(path)
+        raise
+
+
+def _last_cache(name: str) -> Mapping[str, Any] | None:
+    """What the stage's newest row in the log says of the work cache."""
+    path = RUNS / "stages.jsonl"
+    rows = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    mine = (row for row in map(_row, reversed(rows)) if row.get("stage") == name and "cache" in row)
+    return next((row["cache"] for row in mine), None)
+
+
+def _row(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}  # cut short by a kill
+    return row if isinstance(row, dict) else {}
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -276,6 +333,7 @@ def _imported_by(path: Path, root: Path) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
+@functools.cache
 def code_digest(name: str) -> str:
     """sha256 over the names and bytes of the stage's code files: the part of a cache key that says which code made a value."""
     root = Path(__file__).resolve().parents[1]

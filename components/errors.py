@@ -5,8 +5,11 @@
     ├── BadContract     a signature, dvc.yaml and params.yaml disagree
     ├── BadWorkspace    the folder is not one a stage can run in
     ├── StageBusy       another process is running this stage here
+    ├── DiskFull        no room is left where something is written
+    ├── OutOfMemory     the memory of the machine, or of its limit, is used up
     ├── BadData         a limit or a gate stopped the run
     │   └── BadPicture  one picture cannot be used; carries its reason code
+    ├── StoreFailed     an object store cannot be reached or refuses
     ├── BadBundle       a bundle's file is missing, altered or of another model
     └── JudgeFailed     a judge gave no usable answer after its retries
         └── CallLimit   label.max_calls would be passed
@@ -35,6 +38,14 @@ class StageBusy(VitrineError):
     """Another live process holds this stage's lock."""
 
 
+class DiskFull(VitrineError):
+    """No room is left, on a disk or in a quota, for what is being written."""
+
+
+class OutOfMemory(VitrineError):
+    """Memory could not be had."""
+
+
 class BadData(VitrineError):
     """A limit or a gate on the data stopped the run."""
 
@@ -46,6 +57,10 @@ class BadPicture(BadData):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class StoreFailed(VitrineError):
+    """An object store cannot be reached, or refuses."""
 
 
 class BadBundle(VitrineError):

@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from flows.stage import StageRun
+from components.contract import RUNS
+from flows.stage import StageRun, Verdict
 
 REPORTS = Path("reports")
+STAGE_LOG = RUNS / "stages.jsonl"
 COUNTS = ("rows_in", "rows_out", "rows_quarantined")
 
 
@@ -21,25 +23,41 @@ class Metric:
     high: float | None = None
 
 
+@dataclass(frozen=True)
+class CacheUse:
+    """Rows that a stage took from the work cache and rows that it worked on; `changed` names what made older work useless."""
+
+    reused: int
+    recomputed: int
+    changed: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A finished run. `rows` holds the counts of each stage's report, `promote` is evaluate's word (None: no such stage)."""
+    """A finished run. `rows` holds the counts of each stage's report, `promote` is evaluate's word (None: no such stage).
+
+    `cache` is what the stages that ran made of the work cache; those that use none are not in it.
+    """
 
     finished: str
     runs: tuple[StageRun, ...]
     rows: Mapping[str, Mapping[str, int]]
+    cache: Mapping[str, CacheUse]
     metrics: Mapping[str, Metric]
     promote: bool | None
     reasons: tuple[str, ...]
 
 
-def outcome_of(runs: Sequence[StageRun], reports: Mapping[str, Mapping[str, Any]], finished: str) -> Outcome:
+def outcome_of(
+    runs: Sequence[StageRun], reports: Mapping[str, Mapping[str, Any]], finished: str, cache: Mapping[str, CacheUse] | None = None
+) -> Outcome:
     """The outcome of `runs` at the UTC time `finished`, read from the stages' reports."""
     verdict = reports.get("evaluate", {})
     return Outcome(
         finished=finished,
         runs=tuple(runs),
         rows={stage: {key: report[key] for key in COUNTS if key in report} for stage, report in reports.items()},
+        cache=cache or {},
         metrics=headline(reports),
         promote=verdict.get("promote"),
         reasons=tuple(verdict.get("reasons", ())),
@@ -50,6 +68,23 @@ def read_reports(stages: Sequence[str], folder: Path = REPORTS) -> dict[str, Map
     """The reports of those stages that wrote one, by stage name."""
     paths = {stage: folder / f"{stage}.json" for stage in stages}
     return {stage: json.loads(path.read_text(encoding="utf-8")) for stage, path in paths.items() if path.exists()}
+
+
+def read_uses(runs: Sequence[StageRun], since: str, path: Path = STAGE_LOG) -> dict[str, CacheUse]:
+    """What each stage that ran says of the work cache in its newest row of the log, where that is no older than the UTC time `since`."""
+    ran = {run.stage for run in runs if run.verdict == "ran"}
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    newest = {row["stage"]: row for row in map(_row, lines) if row.get("stage") in ran and str(row.get("started", "")) >= since}
+    uses = {stage: row["cache"] for stage, row in newest.items() if "cache" in row}
+    return {stage: CacheUse(use["reused"], use["recomputed"], tuple(use.get("changed", ()))) for stage, use in uses.items()}
+
+
+def _row(line: str) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return {}  # cut short by a kill
+    return row if isinstance(row, dict) else {}
 
 
 def headline(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
@@ -94,7 +129,7 @@ def _is_number(value: Any) -> bool:
 def message(outcome: Outcome) -> str:
     """One line for people: how many stages did what, and whether the bundle may be released."""
     verdicts = [run.verdict for run in outcome.runs]
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in ("ran", "restored", "unchanged") if verdict in verdicts)
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in get_args(Verdict) if verdict in verdicts)
     line = f"{len(verdicts)} stages: {counts}"
     if outcome.promote is None:
         return line
@@ -102,10 +137,26 @@ def message(outcome: Outcome) -> str:
 
 
 def stage_rows(outcome: Outcome) -> list[tuple[str, ...]]:
-    """The stage table, its head first: verdict, seconds and counts of rows."""
-    head = ("stage", "verdict", "seconds", "rows in", "rows out", "quarantined")
-    counts = {run.stage: tuple(_count(outcome.rows.get(run.stage, {}).get(key)) for key in COUNTS) for run in outcome.runs}
-    return [head, *((run.stage, run.verdict, f"{run.seconds:.1f}", *counts[run.stage]) for run in outcome.runs)]
+    """The stage table, its head first: verdict, seconds, counts of rows, and where the work cache was used what it spared."""
+    head = ("stage", "verdict", "seconds", "rows in", "rows out", "quarantined", *(("reused", "recomputed") if outcome.cache else ()))
+    return [head, *(_stage_row(outcome, run) for run in outcome.runs)]
+
+
+def _stage_row(outcome: Outcome, run: StageRun) -> tuple[str, ...]:
+    counts = [_count(outcome.rows.get(run.stage, {}).get(key)) for key in COUNTS]
+    if outcome.cache:
+        use = outcome.cache.get(run.stage)
+        counts += [_count(use.reused), _count(use.recomputed)] if use else ["", ""]
+    return (run.stage, run.verdict, f"{run.seconds:.1f}", *counts)
+
+
+def notes(outcome: Outcome) -> list[str]:
+    """A line for each stage that worked on every row again since part of what its cached work depends on changed."""
+    return [
+        f"{stage}: {' and '.join(use.changed)} changed, so all {use.recomputed:,} were worked on again"
+        for stage, use in outcome.cache.items()
+        if use.changed and use.recomputed and not use.reused
+    ]
 
 
 def metric_rows(outcome: Outcome, last: Mapping[str, Metric]) -> list[tuple[str, ...]]:
@@ -131,11 +182,11 @@ def _count(value: int | None) -> str:
 
 
 def markdown(outcome: Outcome, last: Mapping[str, Metric]) -> str:
-    """The artifact's text: the message, the metrics against the last run, the stages."""
+    """The artifact's text: the message, the metrics against the last run, the stages and what is to be noted of them."""
     tables = {"Metrics": metric_rows(outcome, last), "Stages": stage_rows(outcome)}
     parts = [f"**{message(outcome)}** ({outcome.finished})"]
     parts += [f"## {title}\n\n{_table(rows)}" for title, rows in tables.items() if len(rows) > 1]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts + notes(outcome)) + "\n"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from components.contract import RUNS, write_json
 from components.errors import VitrineError
+from components.shortage import told
 from flows import outcome as outcomes
 from flows import workspace
 from flows.dag import Stage, read_dag
@@ -28,6 +29,7 @@ from flows.stage import StageFailed, StageRun, StageTimedOut, run_stage
 
 ARTIFACT = "retrain-metrics"
 LOG = RUNS / "retrain"
+TIME = "%Y-%m-%dT%H:%M:%SZ"  # UTC, as in the log of stages
 
 
 @flow(name="retrain", persist_result=False)
@@ -36,10 +38,10 @@ def retrain() -> PrefectState[Any]:
 
     A model that evaluate would not promote is a completed run: its message says so and why.
     """
-    logger = get_run_logger()
+    logger, started = get_run_logger(), time.time()
     try:
-        with workspace.taken(say=logger.info):
-            result = _recorded(_run_all(read_dag()))
+        with workspace.taken(say=logger.info), told("retrain", LOG, {}):
+            result = _recorded(_run_all(read_dag()), started)
     except VitrineError as error:
         return Failed(message=f"{type(error).__name__}: {error}")
     return Completed(message=outcomes.message(result), data=result)
@@ -64,10 +66,13 @@ def _task_of(stage: Stage) -> Any:
 
 
 def _stage(stage: Stage) -> StageRun | PrefectState[Any]:
+    log = get_run_logger().info
     try:
-        return run_stage(stage, log=get_run_logger().info)
-    except StageFailed as error:  # as a state, which Prefect retries like an exception but logs without a traceback
-        return Failed(name="TimedOut" if isinstance(error, StageTimedOut) else "Failed", message=error.cause, data=error)
+        workspace.make_ready(log)  # a try before this one may have been killed
+        return run_stage(stage, log)
+    except VitrineError as error:  # as a state, which Prefect retries like an exception but logs without a traceback
+        message = error.cause if isinstance(error, StageFailed) else str(error)
+        return Failed(name="TimedOut" if isinstance(error, StageTimedOut) else "Failed", message=message, data=error)
 
 
 def _failure(state: PrefectState[Any]) -> BaseException:
@@ -75,10 +80,11 @@ def _failure(state: PrefectState[Any]) -> BaseException:
     return error if isinstance(error, BaseException) else VitrineError(f"a stage ended as {state.name}: {state.message}")
 
 
-def _recorded(runs: list[StageRun]) -> Outcome:
+def _recorded(runs: list[StageRun], started_s: float) -> Outcome:
     """The outcome of the runs, after it is in the Prefect artifact and, for the next run to compare with, in runs/retrain/."""
-    finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    result = outcomes.outcome_of(runs, outcomes.read_reports([run.stage for run in runs]), finished)
+    finished = time.strftime(TIME, time.gmtime())
+    uses = outcomes.read_uses(runs, since=time.strftime(TIME, time.gmtime(started_s)))
+    result = outcomes.outcome_of(runs, outcomes.read_reports([run.stage for run in runs]), finished, uses)
     text = outcomes.markdown(result, last_metrics())
     create_markdown_artifact(text, key=ARTIFACT, description=outcomes.message(result))
     content = dataclasses.asdict(result)
@@ -107,7 +113,8 @@ def at_terminal() -> int:
     for rows in (outcomes.stage_rows(result), outcomes.metric_rows(result, before)):
         if len(rows) > 1:
             Console().print(_table(rows))
-    Console().print(Text(outcomes.message(result)), soft_wrap=True)
+    for line in (*outcomes.notes(result), outcomes.message(result)):
+        Console().print(Text(line), soft_wrap=True)
     return 0
 
 

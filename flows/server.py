@@ -17,7 +17,7 @@ from typing import Any
 
 from components.contract import STATE
 from components.errors import BadWorkspace
-from flows.stage import end_group
+from flows.group import end_group
 
 LOOPBACK = "127.0.0.1"
 START_S = 180.0  # the first start writes the database: 6 s on two idle cores, more on busy ones

@@ -3,34 +3,40 @@
 import os
 import re
 import selectors
-import signal
 import subprocess
 import sys
 import sysconfig
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+from components.contract import read_params
 from components.errors import VitrineError
 from flows.dag import Stage
+from flows.diagnosis import Failure, cause
+from flows.group import Footprint, end_group
+from flows.memory import kernel_kills, limit_mib
 
-Verdict = Literal["ran", "restored", "unchanged"]
+Verdict = Literal["ran", "restored", "unchanged", "frozen"]
 
 TAIL_LINES = 8
-GRACE_S = 5.0
+READ_LINES = 200
 DVC = (sys.executable, "-m", "dvc", "repro", "--single-item")
 # What DVC 3 says; a test holds these to the DVC that is installed.
 HINTS = ("To track the changes with git", "git add dvc.lock", "To enable auto staging", "dvc config core.autostage", "Use `dvc push`")
 RAN, RESTORED, UNCHANGED = "Running stage '{}':", "Stage '{}' is cached - skipping run", "Stage '{}' didn't change, skipping"
+FROZEN = "stage: '{}' is frozen."
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageRun:
-    """DVC's verdict on a stage (ran; restored from its run cache; unchanged) and the seconds it took, DVC's own included."""
+    """DVC's verdict on a stage and the seconds it took, DVC's own included.
+
+    ran; restored from DVC's run cache; unchanged; frozen: held as it is by `dvc freeze`, whatever changed before it.
+    """
 
     stage: str
     verdict: Verdict
@@ -45,7 +51,7 @@ class StageFailed(VitrineError):
         self.stage, self.cause, self.tail = stage, cause, tail
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.stage} {self.cause})"
+        return f"{type(self).__name__}({self.stage})"  # Prefect prints it beside the cause
 
 
 class StageTimedOut(StageFailed):
@@ -58,30 +64,47 @@ def run_stage(stage: Stage, log: Callable[[str], None], command: tuple[str, ...]
     Raises StageFailed where DVC or the stage failed, StageTimedOut after meta.timeout_s. However this function is left,
     also by KeyboardInterrupt, no process of the stage stays alive.
     """
-    started = time.monotonic()
+    started, kills = time.monotonic(), kernel_kills()
     verdict: Verdict | None = None
-    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    lines: deque[str] = deque(maxlen=READ_LINES)
     with _group([*command, stage.name]) as leader:
+        footprint = Footprint(leader.pid)
         try:
-            for line in _lines(leader, deadline=started + stage.timeout_s):
+            for line in _lines(leader, started + stage.timeout_s, footprint.look):
                 if line.strip().startswith(HINTS):
                     continue  # advice for someone at a prompt
                 log(line)
-                tail.append(line)
-                verdict = verdict_in(line, stage.name) or verdict
+                lines.append(line)
+                verdict = verdict if verdict == "frozen" else verdict_in(line, stage.name) or verdict
         except TimeoutError:
             limit = f"ran into its limit of {stage.timeout_s} s (meta.timeout_s in dvc.yaml)"
-            raise StageTimedOut(stage.name, limit, tuple(tail)) from None
+            raise StageTimedOut(stage.name, limit, _tail(lines)) from None
     seconds = round(time.monotonic() - started, 2)
     if leader.returncode:
-        raise StageFailed(stage.name, f"failed after {seconds:.1f} s", tuple(tail))
+        failure = Failure(
+            stage=stage.name,
+            status=leader.returncode,
+            seconds=seconds,
+            lines=tuple(lines),
+            peak_mib=footprint.peak_mib,
+            limit_mib=limit_mib(),
+            by_kernel=None if kills is None else kernel_kills() != kills,
+            was_frozen=verdict == "frozen",
+        )
+        raise StageFailed(stage.name, cause(failure, read_params()), _tail(lines))
     if verdict is None:
-        raise StageFailed(stage.name, "ended well, but DVC did not say whether it ran: is another DVC installed?", tuple(tail))
+        raise StageFailed(stage.name, "ended well, but DVC did not say whether it ran: is another DVC installed?", _tail(lines))
     return StageRun(stage=stage.name, verdict=verdict, seconds=seconds)
 
 
+def _tail(lines: Sequence[str]) -> tuple[str, ...]:
+    return tuple(lines)[-TAIL_LINES:]
+
+
 def verdict_in(line: str, stage: str) -> Verdict | None:
-    """What DVC's line says of the stage; None for any other line."""
+    """What DVC's line says of the stage; None for any other line. A frozen stage gets a second line, which adds nothing."""
+    if FROZEN.format(stage) in line:
+        return "frozen"
     if line.startswith(RAN.format(stage)):
         return "ran"
     if line.startswith(RESTORED.format(stage)):
@@ -109,44 +132,15 @@ def _group(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         leader.stdout.close()
 
 
-def end_group(leader: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> None:
-    """Ends what is left of the leader's process group: SIGTERM, and SIGKILL after the grace. Returns when all of it is gone."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if _empties(leader.pid, within_s=0):
-            break
-        os.killpg(leader.pid, number)
-        if _empties(leader.pid, within_s=grace_s):
-            break
-    leader.wait()
-
-
-def _empties(group: int, within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while _alive_in(group):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def _alive_in(group: int) -> bool:
-    """Whether a process of the group still runs. Zombies do not count: the leader stays one until waited for, and keeps its pid ours."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _parent, its_group = stat.read_text().rpartition(") ")[2].split()[:3]
-        except OSError:
-            continue  # it ended while we looked
-        if int(its_group) == group and state not in "ZX":
-            return True
-    return False
-
-
 def _has_ended(leader: subprocess.Popen[bytes]) -> bool:
     return os.waitid(os.P_PID, leader.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None  # WNOWAIT: its pid must stay ours
 
 
-def _lines(leader: subprocess.Popen[bytes], deadline: float) -> Iterator[str]:
-    """The leader's output, line by line, until it ends. A carriage return ends a line too. Raises TimeoutError at the deadline."""
+def _lines(leader: subprocess.Popen[bytes], deadline: float, meanwhile: Callable[[], None]) -> Iterator[str]:
+    """The leader's output, line by line, until it ends; `meanwhile` is called again and again.
+
+    A carriage return ends a line too. Raises TimeoutError at the deadline.
+    """
     assert leader.stdout is not None
     with selectors.DefaultSelector() as waiting:
         waiting.register(leader.stdout, selectors.EVENT_READ)
@@ -154,6 +148,7 @@ def _lines(leader: subprocess.Popen[bytes], deadline: float) -> Iterator[str]:
         while is_open or not _has_ended(leader):
             if (left_s := deadline - time.monotonic()) <= 0:
                 raise TimeoutError
+            meanwhile()
             if not is_open:
                 time.sleep(min(left_s, 0.05))
             elif waiting.select(min(left_s, 0.5)):

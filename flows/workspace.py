@@ -2,8 +2,9 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import zc.lockfile
 from components.contract import PARAMS, STATE
 from components.errors import BadWorkspace, StageBusy
 from components.process import alone
+from components.shortage import told
 from flows.dag import DVC_YAML
 
 log = logging.getLogger("vitrine")
 
+DVC_LOCK = Path("dvc.lock")
 CLOCK_SLACK_S = 2.0  # the kernel's start times and a file's mtime come from two clocks
 
 
@@ -31,14 +34,49 @@ class Holder:
 
 @contextmanager
 def taken(say: Callable[[str], None] = log.info) -> Iterator[None]:
-    """Holds the workspace for one retrain run: files checked, no other run here, locks of dead DVC processes removed.
+    """Holds the workspace for one retrain run: files checked, no other run here, and made ready.
 
-    Raises BadWorkspace for what is missing, StageBusy, with the pid, where another process is at work.
+    Raises BadWorkspace for what is missing, StageBusy, with the pid, where another process is at work, DiskFull where not even
+    a lock can be written.
     """
-    root = dvc_root()
-    with alone("retrain", STATE / "locks"):
-        release_stale(root / ".dvc" / "tmp", say)
+    dvc_root()
+    with ExitStack() as held:
+        with told("retrain", STATE / "tmp", {}):
+            held.enter_context(alone("retrain", STATE / "locks"))
+            make_ready(say)
         yield
+
+
+def make_ready(say: Callable[[str], None] = log.info) -> None:
+    """Mends what a killed DVC left behind: its lock, and a dvc.lock that it had begun to write. Raises StageBusy where DVC is at work."""
+    release_stale(dvc_root() / ".dvc" / "tmp", say)
+    mend_lock_file(say=say)
+
+
+def mend_lock_file(path: Path = DVC_LOCK, kept: Path = STATE / "dvc.lock", say: Callable[[str], None] = log.info) -> None:
+    """Keeps a copy of dvc.lock; where dvc.lock was cut short, puts the copy back, or without one sets it aside.
+
+    DVC writes the file in place at the end of each stage, so a kill or a full disk may leave the beginning of it. What an older copy
+    does not name, DVC takes from its run cache.
+    """
+    if not path.exists():
+        return
+    text = path.read_bytes()
+    if text.endswith(b"\n"):
+        with suppress(OSError):  # on a full disk the older copy stays
+            _replaced(kept, text)
+    elif kept.exists():
+        _replaced(path, kept.read_bytes())
+        say("dvc.lock was cut short by a kill or a full disk: put back as the last flow found it")
+    else:
+        path.rename(kept.with_name("dvc.lock.cut"))
+        say(f"dvc.lock was cut short by a kill or a full disk: set aside as {kept.with_name('dvc.lock.cut')}")
+
+
+def _replaced(path: Path, data: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(data)
+    os.replace(partial, path)
 
 
 def dvc_root(folder: Path | None = None) -> Path:
@@ -64,7 +102,7 @@ def release_stale(tmp: Path, say: Callable[[str], None] = log.info) -> None:
     with _edited(tmp):
         holders = _holders(path)
         for holder in holders:
-            if is_alive(holder.pid, path.stat().st_mtime):
+            if is_alive(holder, path.stat().st_mtime):
                 raise StageBusy(
                     f"another DVC command works in this workspace: pid {holder.pid} ({holder.command}). Wait for it to end, or stop it; "
                     f"if that process is not DVC's, remove {path}."
@@ -74,13 +112,28 @@ def release_stale(tmp: Path, say: Callable[[str], None] = log.info) -> None:
         say(f"removed the lock of a DVC process that is gone: pid {holder.pid} ({holder.command})")
 
 
-def is_alive(pid: int, entry_time_s: float) -> bool:
-    """Whether `pid` is still the process that wrote an entry at `entry_time_s` (Unix time): one that started later is another."""
+def is_alive(holder: Holder, entry_time_s: float) -> bool:
+    """Whether the process that wrote an entry at `entry_time_s` (Unix time) or before still runs.
+
+    Its pid may have been given to another process since: to one that started later, or, as every DVC command renews the file's time,
+    to one that was started with another command.
+    """
     try:
-        process = psutil.Process(pid)
-        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= entry_time_s + CLOCK_SLACK_S)
+        process = psutil.Process(holder.pid)
+        if process.status() == psutil.STATUS_ZOMBIE or process.create_time() > entry_time_s + CLOCK_SLACK_S:
+            return False
+        return _is_same_command(holder.command, process.cmdline())
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:
+        return True
+
+
+def _is_same_command(entry: str, command_line: Sequence[str]) -> bool:
+    """DVC notes sys.argv: the arguments as they are, before them the program, which may be the path of a module run with -m."""
+    program, _, arguments = entry.partition(" ")
+    names = {Path(program).name, Path(program).parent.name}
+    return " ".join(command_line).endswith(arguments) and any(Path(word).name in names for word in command_line if word)
 
 
 def _holders(path: Path) -> list[Holder]:

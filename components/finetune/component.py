@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,19 @@ import pyarrow as pa
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from components.contract import Config, In, Out, Summary, code_digest, write_curve
+from components.checkpoint import Checkpoints
+from components.contract import Config, In, Out, Summary, code_digest, when_placed, write_curve
 from components.errors import BadData
-from components.finetune.checkpoint import Checkpoints
 from components.finetune.start import ScratchConfig, start_model
 from components.finetune.train import TrainConfig, TrainSet, train
 from components.images import normalise
-from components.objects import FolderStore
-from components.photos import Items, read_items, read_photos, squares
+from components.objects import ObjectStore
+from components.photos import InOrder, Items, ahead, read_items, read_photos, squares
 from components.retrieval import category_ndcg_at_5
 from components.schema import vectors as vectors_schema
-from components.shards import default_store, read_shards, write_table
+from components.shards import read_shards, write_table
 from components.siglip import Encoder, image_vectors, tokenise
+from components.work_cache import default_store
 
 log = logging.getLogger("vitrine")
 
@@ -51,6 +53,7 @@ class FinetuneSummary(Summary):
 
 
 def finetune(
+    validated_training: In,
     listings: In,
     images: In,
     splits: In,
@@ -59,12 +62,13 @@ def finetune(
     finetune_curve: Out,
     *,
     cfg: FinetuneConfig,
-    store: FolderStore | None = None,
+    store: ObjectStore | None = None,
 ) -> FinetuneSummary:
     """A SigLIP fine-tuned on the train side's photos and titles, as safetensors with its tokenizer.
 
     Also writes the vectors that the model gave held-out items before training, and the curve. Raises BadData where there is too
-    little to train on. Goes on from the last checkpoint of a run with the same data, params and code.
+    little to train on. Goes on from the last checkpoint of a run with the same data, params and code. `validated_training` is not read:
+    it is there so that nothing is trained before its gates have passed.
     """
     _make_repeatable(cfg.train.threads)
     sides = {side: read_items(listings, splits, [side]) for side in ("train", "val", "test")}
@@ -74,8 +78,9 @@ def finetune(
     model, tokenizer = start_model(cfg.start, cfg.scratch, sides["train"].titles, cfg.train.seed)
     before = _write_untrained(model, [sides["val"], sides["test"]], photos, untrained_vectors)
     data = _train_set(sides["train"], photos, images, model, tokenizer)
-    checkpoints = Checkpoints(store or default_store(), f"finetune/{_run_key(cfg, sides)}.safetensors")
+    checkpoints = Checkpoints(store or default_store(), f"finetune/{_run_key(cfg, sides)}.checkpoint")
     progress = train(model, data, cfg.train, validate=lambda m: _ndcg(m, sides["val"], photos), checkpoints=checkpoints)
+    when_placed(checkpoints.forget)
     _save(model, tokenizer, encoder)
     write_curve(finetune_curve, ["epoch", "train_loss", "val_ndcg_at_5"], progress.curve)
     return FinetuneSummary(
@@ -104,11 +109,11 @@ def _run_key(cfg: FinetuneConfig, sides: dict[str, Items]) -> str:
     return digest.hexdigest()
 
 
-def _train_set(items: Items, photos: dict[str, bytes], images: Path, model: Encoder, tokenizer: PreTrainedTokenizerBase) -> TrainSet:
+def _train_set(items: Items, photos: Mapping[str, bytes], images: Path, model: Encoder, tokenizer: PreTrainedTokenizerBase) -> TrainSet:
     table = read_shards(images, ["image_id", "phash"])
     phash_of = dict(zip(table["image_id"].to_pylist(), table["phash"].to_pylist(), strict=True))
     return TrainSet(
-        photos=[photos[i] for i in items.image_ids],
+        photos=InOrder(photos, items.image_ids),
         titles=items.titles,
         tokens=tokenise(tokenizer, items.titles, model.max_tokens),
         products=items.products,
@@ -117,21 +122,21 @@ def _train_set(items: Items, photos: dict[str, bytes], images: Path, model: Enco
 
 
 @torch.inference_mode()
-def _embed(model: Encoder, items: Items, photos: dict[str, bytes]) -> np.ndarray:
+def _embed(model: Encoder, items: Items, photos: Mapping[str, bytes]) -> np.ndarray:
     """float32 (N, D), unit length, in the order of items."""
     model.train(False)
     device, found = next(model.parameters()).device, [np.zeros((0, model.width), np.float32)]
-    for start in range(0, len(items), EMBED_BATCH):
-        pixels = normalise(squares([photos[i] for i in items.image_ids[start : start + EMBED_BATCH]], model.image_px))
+    starts, ordered = range(0, len(items), EMBED_BATCH), InOrder(photos, items.image_ids)
+    for pixels in ahead(normalise(squares(ordered[start : start + EMBED_BATCH], model.image_px)) for start in starts):
         found.append(image_vectors(model, torch.from_numpy(pixels).to(device)).cpu().numpy())
     return np.concatenate(found)
 
 
-def _ndcg(model: Encoder, items: Items, photos: dict[str, bytes]) -> float | None:
+def _ndcg(model: Encoder, items: Items, photos: Mapping[str, bytes]) -> float | None:
     return category_ndcg_at_5(_embed(model, items, photos), items.categories, items.owners)
 
 
-def _write_untrained(model: Encoder, sides: list[Items], photos: dict[str, bytes], path: Path) -> float | None:
+def _write_untrained(model: Encoder, sides: list[Items], photos: Mapping[str, bytes], path: Path) -> float | None:
     """Writes (item_id, vector) of the model before training, and returns its nDCG@5 on the first of the sides."""
     found = [_embed(model, side, photos) for side in sides]
     vectors = np.concatenate(found).astype(np.float16)

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,9 +12,9 @@ from accelerate import Accelerator
 from pydantic import Field
 from torch import Tensor
 
+from components.checkpoint import Checkpoints, Progress
 from components.contract import Config
 from components.finetune.augment import AugmentConfig, augment
-from components.finetune.checkpoint import Checkpoints, Progress
 from components.finetune.loss import same_thing, sigmoid_loss
 from components.images import normalise
 from components.photos import ahead, squares
@@ -52,7 +52,7 @@ class TrainConfig(Config):
 class TrainSet:
     """The train side, one entry a pair: encoded photo, title and its tokens (N, T), product, phash (N,) uint64."""
 
-    photos: list[bytes]
+    photos: Sequence[bytes]
     titles: list[str]
     tokens: Tensor
     products: list[str | None]

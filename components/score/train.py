@@ -1,11 +1,15 @@
 """Teaching the head from votes: the pairwise focal loss, on a trunk that stays as it is or on a copy of its own.
 
+What a step draws follows from the seed and the step, and dropout from a state that checkpoints hold: a resumed run ends with the same
+weights.
+
 Shape suffixes: P votes, F features, N photos.
 """
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from transformers import SiglipVisionModel
 
+from components.checkpoint import Checkpoints, Progress
 from components.contract import Config
 from components.head import HeadShape, ScoreHead, features, layers_of
 from components.images import normalise
@@ -29,7 +34,7 @@ EMBED_BATCH = 64
 
 
 class HeadConfig(Config):
-    """How the head is taught on the shared trunk. A gamma of 0 makes the focal loss the plain logistic one."""
+    """How the head is taught on the shared trunk. A gamma of 0 makes the focal loss the plain logistic one. Checkpoints are for both."""
 
     layers: list[int] = Field(min_length=1)
     hidden: int = Field(gt=0)
@@ -38,6 +43,7 @@ class HeadConfig(Config):
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     focal_gamma: float = Field(ge=0)
+    checkpoint_every_steps: int = Field(ge=1)
 
 
 class OwnTrunkConfig(Config):
@@ -92,7 +98,9 @@ def read_features(trunk: SiglipVisionModel, photos: list[bytes], side_px: int, l
     return torch.cat([features(layers_of(trunk, torch.from_numpy(normalise(batch))), layers) for batch in shown])
 
 
-def teach_on_shared_trunk(feature_NF: Tensor, lessons: Lessons, shape: HeadShape, cfg: HeadConfig, seed: int) -> Taught:
+def teach_on_shared_trunk(
+    feature_NF: Tensor, lessons: Lessons, shape: HeadShape, cfg: HeadConfig, seed: int, *, checkpoints: Checkpoints
+) -> Taught:
     """A head on features of a trunk that does not change."""
     torch.manual_seed(seed)
     head = ScoreHead(shape)
@@ -104,7 +112,8 @@ def teach_on_shared_trunk(feature_NF: Tensor, lessons: Lessons, shape: HeadShape
     def opa() -> float | None:
         return _opa_of(head, feature_NF, lessons.val_P2)
 
-    return _teach(Taught(head, None, None), optimizer, _epochs(lessons, cfg, seed, cfg.epochs), learn, opa)
+    course = Course(lessons.train_P2, cfg.batch_size, cfg.epochs, seed, cfg.checkpoint_every_steps)
+    return _teach(Taught(head, None, None), optimizer, course, learn, opa, checkpoints)
 
 
 def teach_on_own_trunk(
@@ -116,6 +125,8 @@ def teach_on_own_trunk(
     cfg: HeadConfig,
     own_cfg: OwnTrunkConfig,
     seed: int,
+    *,
+    checkpoints: Checkpoints,
 ) -> Taught:
     """`head`, taught further on a copy of the trunk that learns with it."""
     own = copy.deepcopy(trunk)
@@ -134,7 +145,8 @@ def teach_on_own_trunk(
     def opa() -> float | None:
         return _opa_of(head, read_features(own, val_photos, side_px, layers), val_votes.reshape(-1, 2)) if val_photos else None
 
-    return _teach(Taught(head, own, None), optimizer, _epochs(lessons, cfg, seed, own_cfg.epochs), learn, opa)
+    course = Course(lessons.train_P2, cfg.batch_size, own_cfg.epochs, seed, cfg.checkpoint_every_steps)
+    return _teach(Taught(head, own, None), optimizer, course, learn, opa, checkpoints)
 
 
 def _freeze_statistics(trunk: nn.Module) -> None:
@@ -155,36 +167,75 @@ def _opa_of(head: ScoreHead, feature_NF: Tensor, votes_P2: np.ndarray) -> float 
     return votes_won(head(feature_NF).numpy(), votes_P2)
 
 
-def _epochs(lessons: Lessons, cfg: HeadConfig, seed: int, epochs: int) -> Iterator[list[np.ndarray]]:
-    for epoch in range(epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(len(lessons.train_P2))
-        yield [lessons.train_P2[order[i : i + cfg.batch_size]] for i in range(0, len(order), cfg.batch_size)]
+@dataclass(frozen=True)
+class Course:
+    """The steps of a training: batches of votes in an order that seed and epoch give, and after how many steps a checkpoint is kept."""
+
+    votes_P2: np.ndarray
+    batch_size: int
+    epochs: int
+    seed: int
+    checkpoint_every_steps: int
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Batches of one pass over the votes."""
+        return math.ceil(len(self.votes_P2) / self.batch_size)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the whole training."""
+        return self.epochs * self.steps_an_epoch
+
+    def batches(self, step: int) -> Iterator[np.ndarray]:
+        """The batches from `step` on, which is counted from 0."""
+        for now in range(step, self.num_steps):
+            epoch, number = divmod(now, self.steps_an_epoch)
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.votes_P2))
+            yield self.votes_P2[order[number * self.batch_size : (number + 1) * self.batch_size]]
 
 
 def _teach(
     taught: Taught,
     optimizer: torch.optim.Optimizer,
-    epochs: Iterable[list[np.ndarray]],
+    course: Course,
     learn: Callable[[np.ndarray], Tensor],
     opa: Callable[[], float | None],
+    checkpoints: Checkpoints,
 ) -> Taught:
-    """Runs the epochs and leaves head and trunk at the one with the best OPA, the start counting as one; at the last without votes."""
-    parts = [p for p in (taught.head, taught.trunk) if p is not None]
-    taught.val_opa, best = opa(), [copy.deepcopy(p.state_dict()) for p in parts]
-    for number, batches in enumerate(epochs, start=1):
+    """Takes the course and leaves head and trunk at the epoch with the best OPA, the start counting as one; at the last without votes."""
+    parts = nn.ModuleDict({"head": taught.head} | ({} if taught.trunk is None else {"trunk": taught.trunk}))
+    progress = checkpoints.resume(parts, optimizer)
+    if not progress.best:
+        _keep(progress, parts, opa())
+    for votes_P2 in course.batches(progress.step):
         taught.head.train()
-        losses = []
-        for votes_P2 in batches:
-            loss = learn(votes_P2)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(float(loss.detach()))
-        now = opa()
-        taught.curve.append({"epoch": number, "train_loss": float(np.mean(losses))} | ({} if now is None else {"val_opa": now}))
-        if now is None or taught.val_opa is None or now > taught.val_opa:
-            taught.val_opa, best = now, [copy.deepcopy(p.state_dict()) for p in parts]
-    for part, state in zip(parts, best, strict=True):
-        part.load_state_dict(state)
-        part.eval()
+        loss = learn(votes_P2)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        progress.step += 1
+        progress.loss_sum += float(loss.detach())
+        if progress.step % course.steps_an_epoch == 0:
+            _end_epoch(progress, parts, course, opa())
+        if progress.step % course.checkpoint_every_steps == 0 or progress.step == course.num_steps:
+            checkpoints.save(parts, optimizer, progress)
+    parts.load_state_dict(progress.best)
+    parts.eval()
+    taught.val_opa = None if progress.best_value < 0 else progress.best_value
+    taught.curve = progress.curve
     return taught
+
+
+def _end_epoch(progress: Progress, parts: nn.Module, course: Course, value: float | None) -> None:
+    """Notes the epoch on the curve, and keeps its weights where they are the best so far or nothing says which are."""
+    loss, progress.loss_sum = progress.loss_sum / course.steps_an_epoch, 0.0
+    epoch = progress.step // course.steps_an_epoch
+    progress.curve.append({"epoch": epoch, "train_loss": loss} | ({} if value is None else {"val_opa": value}))
+    if value is None or value > progress.best_value:
+        _keep(progress, parts, value)
+
+
+def _keep(progress: Progress, parts: nn.Module, value: float | None) -> None:
+    progress.best = {name: tensor.detach().clone() for name, tensor in parts.state_dict().items()}
+    progress.best_value = -1.0 if value is None else value

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import yaml
 
 SCRIPTS = sysconfig.get_path("scripts")
 VITRINE = str(Path(SCRIPTS, "vitrine"))
+DVC = (sys.executable, "-m", "dvc")
 DVC_YAML = """
 stages:
   evaluate:
@@ -36,9 +38,10 @@ stages:
     metrics: [reports/pairs.json]
     meta: {pool: cpu, gpu: 0, retries: 0, timeout_s: 60}
 """
-# Files under knobs/ steer a stage without being deps: NAME.fails counts the failures to come, NAME.hold makes it wait.
+# Files under knobs/ steer a stage without being deps: NAME.hold makes it wait, and NAME.fails, NAME.dies and NAME.eats count how often it
+# is still to end with an error, to be killed, and to take memory without end.
 TOY = """
-import hashlib, json, pathlib, sys, time
+import hashlib, json, os, pathlib, sys, time
 from components.process import die_with_parent
 die_with_parent()
 name, source, target = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
@@ -48,10 +51,19 @@ while (knobs / f"{name}.hold").exists():
     target.write_text("half written")
     print(f"{name} waits", flush=True)
     time.sleep(0.1)
-fails = knobs / f"{name}.fails"
-if fails.exists() and int(fails.read_text()):
-    fails.write_text(str(int(fails.read_text()) - 1))
+def is_due(knob):
+    path = knobs / f"{name}.{knob}"
+    left = int(path.read_text()) if path.exists() else 0
+    path.write_text(str(max(0, left - 1)))
+    return left > 0
+if is_due("fails"):
     sys.exit(f"{name} has a bad day")
+if is_due("dies"):
+    os.kill(os.getpid(), 9)
+held = []
+while held or is_due("eats"):
+    held.append(b"x" * 2**25)
+    time.sleep(0.02)
 target.write_text(hashlib.sha256(source.read_bytes() + name.encode()).hexdigest())
 report = {"rows_in": 3, "rows_out": 2, "rows_quarantined": 1}
 if name == "evaluate":
@@ -83,8 +95,15 @@ class Shop:
 
     def dvc(self, *arguments: str) -> tuple[int, str]:
         """Exit status and output of DVC, run as a person would from an activated environment."""
-        path = os.pathsep.join([SCRIPTS, self.environment["PATH"]])
-        return self._run([sys.executable, "-m", "dvc", *arguments], self.environment | {"PATH": path})
+        return self._run([*DVC, *arguments], self._activated())
+
+    def start_dvc(self, *arguments: str, start: Sequence[str] = DVC) -> subprocess.Popen[bytes]:
+        """DVC, started as a person would; its output goes to output.txt."""
+        with open(self.folder / "output.txt", "wb") as output:
+            return subprocess.Popen([*start, *arguments], cwd=self.folder, env=self._activated(), stdout=output, stderr=output)
+
+    def _activated(self) -> dict[str, str]:
+        return self.environment | {"PATH": os.pathsep.join([SCRIPTS, self.environment["PATH"]])}
 
     def _run(self, command: list[str], environment: dict[str, str]) -> tuple[int, str]:
         done = subprocess.run(

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from flows.dag import read_dag
-from flows.stage import StageFailed, StageTimedOut, end_group, run_stage, verdict_in
+from flows.group import end_group
+from flows.stage import StageFailed, StageTimedOut, run_stage, verdict_in
 
 
 @pytest.fixture
@@ -34,7 +35,20 @@ def test_the_installed_dvc_says_ran_unchanged_and_restored_as_we_read_it(in_shop
     assert run_stage(stage_named("pairs"), lines.append).verdict == "restored"
 
 
+def test_the_installed_dvc_says_frozen_as_we_read_it_and_what_it_misses(in_shop):
+    in_shop.dvc("repro", "label")
+    in_shop.dvc("freeze", "label")
+    (in_shop.folder / "data" / "pairs").write_text("other pairs")
+    assert run_stage(stage_named("label"), lambda line: None).verdict == "frozen"
+    (in_shop.folder / "data" / "labels").unlink()
+    with pytest.raises(StageFailed, match=r"it is frozen, and .* not there\. `dvc checkout data/labels`, or `dvc unfreeze label`"):
+        run_stage(stage_named("label"), lambda line: None)
+    assert in_shop.dvc("checkout", "data/labels")[0] == 0
+    assert run_stage(stage_named("label"), lambda line: None).verdict == "frozen"
+
+
 def test_a_line_about_another_stage_is_no_verdict():
+    assert verdict_in("WARNING: stage: 'label' is frozen. Its dependencies are not going to be reproduced.", "pairs") is None
     assert verdict_in("Running stage 'pairs_of_shoes':", "pairs") is None
     assert verdict_in("Stage 'label' didn't change, skipping", "pairs") is None
     assert verdict_in("Stage 'pairs' didn't change, skipping", "pairs") == "unchanged"

@@ -3,12 +3,15 @@
 import json
 import os
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from components.errors import BadWorkspace, StageBusy
-from flows.workspace import dvc_root, is_alive, release_stale
+from flows.workspace import Holder, dvc_root, is_alive, mend_lock_file, release_stale
+from tests.flows.conftest import SCRIPTS
 
 
 @pytest.fixture
@@ -19,20 +22,22 @@ def sleeper():
     process.wait()
 
 
-def write_rwlock(tmp, pid, age_s=0.0, out="data/pairs"):
-    info = {"pid": pid, "cmd": "dvc repro"}
+def write_rwlock(tmp, pid, age_s=0.0, out="data/pairs", command="sleep 60"):
+    info = {"pid": pid, "cmd": command}
     path = tmp / "rwlock"
     path.write_text(json.dumps({"write": {str(out): info}, "read": {"seed.txt": [info]}}))
     os.utime(path, (time.time() - age_s,) * 2)
     return path
 
 
-def test_a_lock_whose_pid_belongs_to_a_younger_process_is_removed_where_dvc_alone_would_wait_for_ever(lone_shop, sleeper):
-    rwlock = write_rwlock(lone_shop.folder / ".dvc" / "tmp", sleeper.pid, age_s=3600, out=lone_shop.folder / "data" / "pairs")
+def test_a_lock_whose_pid_belongs_to_another_process_now_is_removed_where_dvc_alone_would_wait_for_ever(lone_shop, sleeper):
+    tmp, out = lone_shop.folder / ".dvc" / "tmp", lone_shop.folder / "data" / "pairs"
+    rwlock = write_rwlock(tmp, sleeper.pid, age_s=3600, out=out, command="dvc repro")
     status, output = lone_shop.dvc("repro", "--single-item", "pairs")
     assert status != 0
     assert "is busy" in output
-    os.utime(rwlock, (time.time() - 3600,) * 2)  # DVC has just rewritten the file around the entry
+    lone_shop.dvc("status")
+    assert time.time() - rwlock.stat().st_mtime < 60  # DVC rewrote the file around the entry, whose age is lost with that
     said = []
     release_stale(rwlock.parent, said.append)
     assert said == [f"removed the lock of a DVC process that is gone: pid {sleeper.pid} (dvc repro)"]
@@ -59,7 +64,7 @@ def test_a_lock_of_a_zombie_is_removed(tmp_path):
 
 def test_a_lock_of_a_process_at_work_is_kept_and_its_pid_told(tmp_path, sleeper):
     rwlock = write_rwlock(tmp_path, sleeper.pid)
-    with pytest.raises(StageBusy, match=rf"pid {sleeper.pid} \(dvc repro\)"):
+    with pytest.raises(StageBusy, match=rf"pid {sleeper.pid} \(sleep 60\)"):
         release_stale(tmp_path)
     assert rwlock.exists()
 
@@ -76,9 +81,70 @@ def test_no_lock_is_no_news(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_counts_as_the_writer_only_if_it_was_there_first(sleeper):
-    assert is_alive(sleeper.pid, entry_time_s=time.time())
-    assert not is_alive(sleeper.pid, entry_time_s=time.time() - 60)
+def test_a_process_counts_as_the_writer_only_if_it_was_there_first_and_was_started_with_that_command(sleeper):
+    now = time.time()
+    assert is_alive(Holder(sleeper.pid, "/usr/bin/sleep 60"), entry_time_s=now)
+    assert not is_alive(Holder(sleeper.pid, "sleep 60"), entry_time_s=now - 60)
+    assert not is_alive(Holder(sleeper.pid, "sleep 61"), entry_time_s=now)
+    assert not is_alive(Holder(sleeper.pid, "dvc 60"), entry_time_s=now)
+
+
+@pytest.mark.parametrize("start", [[sys.executable, "-m", "dvc"], [str(Path(SCRIPTS) / "dvc")]])
+def test_dvc_at_work_is_known_however_it_was_started(lone_shop, start):
+    """What DVC notes in its lock is found again in the command line of its process, and so is not taken for another's."""
+    lone_shop.knob("pairs.hold").touch()
+    dvc = lone_shop.start_dvc("repro", "pairs", start=start)
+    lone_shop.await_output("pairs waits")
+    with pytest.raises(StageBusy, match=rf"pid {dvc.pid} \(.*repro pairs\)"):
+        release_stale(lone_shop.folder / ".dvc" / "tmp")
+    dvc.kill()
+    dvc.wait()
+    lone_shop.await_empty()
+    release_stale(lone_shop.folder / ".dvc" / "tmp")
+
+
+WHOLE, LATER = b"schema: '2.0'\nstages:\n  pairs: {}\n", b"schema: '2.0'\nstages:\n  pairs: {}\n  label: {}\n"
+
+
+@pytest.mark.parametrize("cut", [b"", LATER[:-3], LATER[:20]])
+def test_a_dvc_lock_cut_short_is_put_back_from_the_copy(tmp_path, cut):
+    path, kept, said = tmp_path / "dvc.lock", tmp_path / "kept", []
+    path.write_bytes(WHOLE)
+    mend_lock_file(path, kept, said.append)
+    assert (path.read_bytes(), kept.read_bytes(), said) == (WHOLE, WHOLE, [])
+    path.write_bytes(cut)
+    mend_lock_file(path, kept, said.append)
+    assert path.read_bytes() == WHOLE
+    assert "cut short" in said[0]
+
+
+def test_a_dvc_lock_cut_short_without_a_copy_is_set_aside(tmp_path):
+    (tmp_path / "dvc.lock").write_bytes(LATER[:20])
+    said = []
+    mend_lock_file(tmp_path / "dvc.lock", tmp_path / "kept", said.append)
+    assert "set aside" in said[0]
+    assert not (tmp_path / "dvc.lock").exists()
+    assert (tmp_path / "dvc.lock.cut").read_bytes() == LATER[:20]
+
+
+@pytest.mark.parametrize("text", [LATER, b"<<<<<<< HEAD\nstages: {}\n=======\n"])
+def test_a_whole_dvc_lock_is_left_as_it_is_also_with_the_marks_of_a_merge(tmp_path, text):
+    (tmp_path / "dvc.lock").write_bytes(text)
+    (tmp_path / "kept").write_bytes(WHOLE)
+    mend_lock_file(tmp_path / "dvc.lock", tmp_path / "kept", pytest.fail)
+    assert (tmp_path / "dvc.lock").read_bytes() == text
+
+
+def test_a_flow_goes_on_after_dvc_was_killed_while_it_wrote_dvc_lock(shop, unkilled_digests):
+    status, output = shop.retrain()
+    assert status == 0, output
+    path = shop.folder / "dvc.lock"
+    path.write_bytes(path.read_bytes()[:20])
+    assert "dvc.lock' is invalid" in shop.dvc("repro")[1]
+    status, output = shop.retrain()
+    assert status == 0, output
+    assert "dvc.lock was cut short" in output
+    assert shop.digests() == unkilled_digests
 
 
 def test_the_root_is_the_nearest_folder_with_dvc_in_it(tmp_path):

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from components.checkpoint import Checkpoints, Progress, pack, unpack
 from components.contract import bind, read_params
 from components.errors import BadParams
 from components.finetune.augment import AugmentConfig, augment
-from components.finetune.checkpoint import Checkpoints, Progress, pack, unpack
 from components.finetune.loss import same_thing, sigmoid_loss
 from components.finetune.start import ScratchConfig, start_model
 from components.finetune.tokens import train_tokenizer

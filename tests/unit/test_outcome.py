@@ -1,6 +1,8 @@
 """What a run's summary says, from reports and verdicts alone."""
 
-from flows.outcome import Metric, headline, markdown, message, metric_rows, outcome_of, stage_rows
+import json
+
+from flows.outcome import CacheUse, Metric, headline, markdown, message, metric_rows, notes, outcome_of, read_uses, stage_rows
 from flows.stage import StageRun
 
 INTERVAL = {"value": 0.5, "low": 0.4, "high": 0.6}
@@ -23,8 +25,8 @@ def run_of(stage, verdict="ran"):
     return StageRun(stage=stage, verdict=verdict, seconds=1.25)
 
 
-def outcome(reports, *runs):
-    return outcome_of(runs, reports, "2025-01-01T00:00:00Z")
+def outcome(reports, *runs, cache=None):
+    return outcome_of(runs, reports, "2025-01-01T00:00:00Z", cache)
 
 
 def test_the_headline_is_the_model_over_all_items():
@@ -57,6 +59,55 @@ def test_a_metric_stands_beside_the_last_runs_or_is_new():
 def test_stage_rows_hold_verdict_seconds_and_counts():
     rows = stage_rows(outcome({"evaluate": EVALUATE}, run_of("pairs", "unchanged"), run_of("evaluate")))
     assert rows[1:] == [("pairs", "unchanged", "1.2", "", "", ""), ("evaluate", "ran", "1.2", "1,200", "90", "")]
+
+
+def test_frozen_stages_are_counted_as_such():
+    assert message(outcome({}, run_of("finetune", "frozen"), run_of("embed"))) == "2 stages: 1 ran, 1 frozen"
+
+
+def test_what_the_work_cache_spared_stands_beside_the_stages_that_used_it():
+    shown = outcome({}, run_of("split"), run_of("embed"), cache={"embed": CacheUse(2921, 33)})
+    assert stage_rows(shown) == [
+        ("stage", "verdict", "seconds", "rows in", "rows out", "quarantined", "reused", "recomputed"),
+        ("split", "ran", "1.2", "", "", "", "", ""),
+        ("embed", "ran", "1.2", "", "", "", "2,921", "33"),
+    ]
+    assert "reused" not in stage_rows(outcome({}, run_of("split")))[0]
+
+
+def test_a_stage_that_worked_on_everything_again_says_what_changed():
+    use = {
+        "embed": CacheUse(0, 2954, ("fingerprint",)),
+        "label": CacheUse(0, 9, ("code", "params")),
+        "ingest": CacheUse(5, 5, ("code",)),
+        "evaluate": CacheUse(0, 7),
+    }
+    said = notes(outcome({}, *map(run_of, use), cache=use))
+    assert said == [
+        "embed: fingerprint changed, so all 2,954 were worked on again",
+        "label: code and params changed, so all 9 were worked on again",
+    ]
+    assert said[0] in markdown(outcome({}, *map(run_of, use), cache=use), {})
+
+
+def test_uses_of_the_work_cache_are_the_newest_of_stages_that_ran_in_this_flow_run(tmp_path):
+    def row(stage, started, reused, **more):
+        return json.dumps({"stage": stage, "started": started, "cache": {"reused": reused, "recomputed": 1, "changed": []}} | more)
+
+    since = "2026-01-02T00:00:00Z"
+    lines = [
+        row("embed", "2026-01-01T23:59:59Z", 1),
+        row("embed", "2026-01-02T00:00:00Z", 2),
+        row("embed", "2026-01-02T00:00:05Z", 3),
+        row("label", "2026-01-02T00:00:06Z", 4),
+        row("evaluate", "2026-01-01T12:00:00Z", 5),
+        json.dumps({"stage": "split", "started": "2026-01-02T00:00:07Z"}),
+        '{"stage": "ingest", "star',
+    ]
+    (tmp_path / "stages.jsonl").write_text("\n".join(lines))
+    ran = [run_of("embed"), run_of("label", "unchanged"), run_of("evaluate"), run_of("split"), run_of("ingest")]
+    assert read_uses(ran, since, tmp_path / "stages.jsonl") == {"embed": CacheUse(3, 1)}
+    assert read_uses(ran, since, tmp_path / "none") == {}
 
 
 def test_markdown_keeps_a_bar_in_a_name_out_of_the_table():

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -10,9 +11,12 @@ from PIL import Image, ImageFilter
 
 from components import calibrator, schema
 from components.calibrator import Calibrator
+from components.checkpoint import Checkpoints
 from components.errors import BadBundle
 from components.finetune.start import start_model
 from components.head import HeadShape, ScoreHead, cell_means, features, layers_of, load_head, save_head
+from components.objects import FolderStore
+from components.score.resume import resume_from
 from components.score.train import (
     HeadConfig,
     Lessons,
@@ -26,7 +30,9 @@ from components.score.train import (
 from components.votes import agreed_votes
 from tests.unit.test_finetune import TITLES, scratch
 
-HEAD = HeadConfig(layers=[0, 1], hidden=16, epochs=25, batch_size=16, learning_rate=0.01, weight_decay=0.0, focal_gamma=2.0)
+HEAD = HeadConfig(
+    layers=[0, 1], hidden=16, epochs=25, batch_size=16, learning_rate=0.01, weight_decay=0.0, focal_gamma=2.0, checkpoint_every_steps=7
+)
 SHAPE = HeadShape([0, 1], 32, 16, own_trunk=False)
 
 
@@ -85,6 +91,11 @@ def photo(seed: int, blur: float) -> bytes:
     return sink.getvalue()
 
 
+@pytest.fixture
+def checkpoints(tmp_path):
+    return Checkpoints(FolderStore(tmp_path / "kept"), "score/k")
+
+
 @pytest.fixture(scope="module")
 def blurred():
     """An untrained trunk, 60 photos, the odd ones blurred, and votes for the sharp ones: photos 0 to 39 teach, the rest check."""
@@ -96,39 +107,117 @@ def blurred():
     return model.eval(), photos, Lessons(train, val)
 
 
-def test_the_head_learns_to_see_blur_and_leaves_the_shared_trunk_alone(blurred):
+def test_the_head_learns_to_see_blur_and_leaves_the_shared_trunk_alone(blurred, checkpoints):
     model, photos, lessons = blurred
     before = [p.clone() for p in model.vision_model.state_dict().values()]
-    taught = teach_on_shared_trunk(read_features(model.vision_model, photos, 32, [0, 1]), lessons, SHAPE, HEAD, seed=0)
+    feature = read_features(model.vision_model, photos, 32, [0, 1])
+    taught = teach_on_shared_trunk(feature, lessons, SHAPE, HEAD, seed=0, checkpoints=checkpoints)
     assert taught.val_opa > 0.9
     assert all(torch.equal(a, b) for a, b in zip(before, model.vision_model.state_dict().values(), strict=True))
 
 
-def test_labels_turned_round_teach_the_opposite(blurred):
+def test_labels_turned_round_teach_the_opposite(blurred, checkpoints):
     model, photos, lessons = blurred
     feature = read_features(model.vision_model, photos, 32, [0, 1])
-    taught = teach_on_shared_trunk(feature, Lessons(lessons.train_P2[:, ::-1].copy(), lessons.val_P2[:, ::-1].copy()), SHAPE, HEAD, seed=0)
+    turned = Lessons(lessons.train_P2[:, ::-1].copy(), lessons.val_P2[:, ::-1].copy())
+    taught = teach_on_shared_trunk(feature, turned, SHAPE, HEAD, seed=0, checkpoints=checkpoints)
     with torch.no_grad():
         assert votes_won(taught.head(feature).numpy(), lessons.val_P2) < 0.1
 
 
-def test_a_trunk_of_its_own_learns_and_the_shared_one_does_not(blurred):
+def test_a_trunk_of_its_own_learns_and_the_shared_one_does_not(blurred, checkpoints):
     model, photos, lessons = blurred
     own_cfg = OwnTrunkConfig(when="always", max_opa_cost=0.0, epochs=2, learning_rate=0.001)
     torch.manual_seed(0)
     before = model.vision_model.encoder.layers[0].mlp.fc1.weight.clone()
-    taught = teach_on_own_trunk(model.vision_model, photos, 32, lessons, ScoreHead(SHAPE), HEAD, own_cfg, seed=0)
+    head = ScoreHead(SHAPE)
+    taught = teach_on_own_trunk(model.vision_model, photos, 32, lessons, head, HEAD, own_cfg, seed=0, checkpoints=checkpoints)
     assert torch.equal(before, model.vision_model.encoder.layers[0].mlp.fc1.weight)
     assert not torch.equal(before, taught.trunk.encoder.layers[0].mlp.fc1.weight)
     assert len(taught.curve) == 2
 
 
-def test_without_validation_votes_the_last_epoch_stays(blurred):
+def test_without_validation_votes_the_last_epoch_stays(blurred, checkpoints):
     model, photos, lessons = blurred
     feature = read_features(model.vision_model, photos, 32, [0, 1])
-    taught = teach_on_shared_trunk(feature, Lessons(lessons.train_P2, lessons.val_P2[:0]), SHAPE, HEAD, seed=0)
+    taught = teach_on_shared_trunk(feature, Lessons(lessons.train_P2, lessons.val_P2[:0]), SHAPE, HEAD, seed=0, checkpoints=checkpoints)
     assert taught.val_opa is None
     assert len(taught.curve) == HEAD.epochs
+
+
+def weights(*parts):
+    return [tensor.numpy().tobytes() for part in parts for tensor in part.state_dict().values()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Dying(Checkpoints):
+    """Checkpoints whose run is killed once it has saved so many times."""
+
+    left: list[int] = dataclasses.field(default_factory=lambda: [1])
+
+    def save(self, model, optimizer, progress):
+        super().save(model, optimizer, progress)
+        self.left[0] -= 1
+        if not self.left[0]:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("saves", [1, 2, 9])
+def test_a_head_whose_training_was_killed_goes_on_and_ends_with_the_same_weights(blurred, tmp_path, saves):
+    """Steps 7, 14 and 63 of 125, five an epoch: within an epoch, so that dropout, losses and order must all be where they were."""
+    model, photos, lessons = blurred
+    feature, store = read_features(model.vision_model, photos, 32, [0, 1]), FolderStore(tmp_path)
+    whole = teach_on_shared_trunk(feature, lessons, SHAPE, HEAD, seed=0, checkpoints=Checkpoints(store, "whole"))
+    after = torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt):
+        teach_on_shared_trunk(feature, lessons, SHAPE, HEAD, seed=0, checkpoints=Dying(store, "killed", [saves]))
+    torch.manual_seed(99)  # another process
+    resumed = teach_on_shared_trunk(feature, lessons, SHAPE, HEAD, seed=0, checkpoints=Checkpoints(store, "killed"))
+    assert weights(resumed.head) == weights(whole.head)
+    assert (resumed.val_opa, resumed.curve) == (whole.val_opa, whole.curve)
+    assert torch.equal(torch.get_rng_state(), after)  # which the training on its own trunk draws from
+
+
+def test_a_trunk_of_its_own_whose_training_was_killed_ends_with_the_same_weights(blurred, tmp_path):
+    model, photos, lessons = blurred
+    own_cfg = OwnTrunkConfig(when="always", max_opa_cost=0.0, epochs=2, learning_rate=0.001)
+    store = FolderStore(tmp_path)
+
+    def teach(checkpoints):
+        torch.manual_seed(0)
+        head = ScoreHead(SHAPE)
+        return teach_on_own_trunk(model.vision_model, photos, 32, lessons, head, HEAD, own_cfg, seed=0, checkpoints=checkpoints)
+
+    whole = teach(Checkpoints(store, "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        teach(Dying(store, "killed"))
+    resumed = teach(Checkpoints(store, "killed"))
+    assert weights(resumed.head, resumed.trunk) == weights(whole.head, whole.trunk)
+    assert resumed.curve == whole.curve
+
+
+def test_a_finished_training_that_is_started_again_learns_nothing_more(blurred, checkpoints):
+    model, photos, lessons = blurred
+    feature = read_features(model.vision_model, photos, 32, [0, 1])
+    first = teach_on_shared_trunk(feature, lessons, SHAPE, HEAD, seed=0, checkpoints=checkpoints)
+    again = teach_on_shared_trunk(feature * float("nan"), lessons, SHAPE, HEAD, seed=0, checkpoints=checkpoints)
+    assert weights(again.head) == weights(first.head)
+
+
+def test_checkpoints_are_of_one_encoder_one_set_of_photos_votes_and_params(tmp_path):
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "encoder" / "model").write_bytes(b"1")
+    votes = Lessons(np.array([[0, 1]]), np.array([[1, 0]]))
+    store = FolderStore(tmp_path / "kept")
+
+    def key(params="p", photos=(b"a", b"b"), lessons=votes):
+        return resume_from(store, params, tmp_path / "encoder", photos, lessons).shared.key
+
+    keys = [key(), key(params="q"), key(photos=(b"ab", b"")), key(lessons=Lessons(votes.val_P2, votes.train_P2))]
+    (tmp_path / "encoder" / "model").write_bytes(b"2")
+    keys.append(key())
+    assert len(set(keys)) == 5
+    assert keys[-1] == key()
 
 
 def test_a_saved_head_answers_as_before(tmp_path):

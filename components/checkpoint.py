@@ -1,6 +1,8 @@
-"""Training state that survives a kill: one safetensors file in the work cache. Nothing is pickled."""
+"""Training state that survives a kill: one object in the work cache, the digest of its bytes first. Nothing is pickled."""
 
+import hashlib
 import json
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from components.objects import FolderStore
+from components.objects import ObjectStore
+
+log = logging.getLogger("vitrine")
+
+DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 @dataclass
@@ -25,17 +31,23 @@ class Progress:
 
 
 def pack(model: nn.Module, optimizer: Optimizer, progress: Progress) -> bytes:
-    """The whole state as safetensors, scalars in its header."""
+    """The whole state as safetensors, scalars in its header; the state of torch's random numbers too, which dropout draws from."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | {f"best.{k}": v for k, v in progress.best.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optim.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+    tensors |= {f"random.{device}": state for device, state in _random_states()}
     scalars = {k: v for k, v in vars(progress).items() if k != "best"}
     copies = {k: v.detach().to("cpu").contiguous().clone() for k, v in tensors.items()}
     return safetensors.torch.save(copies, metadata={"progress": json.dumps(scalars)})
 
 
+def _random_states() -> list[tuple[str, Tensor]]:
+    cpu = [("cpu", torch.get_rng_state())]
+    return [*cpu, ("cuda", torch.cuda.get_rng_state())] if torch.cuda.is_available() else cpu
+
+
 def unpack(data: bytes, model: nn.Module, optimizer: Optimizer) -> Progress:
-    """Puts a packed state back into model and optimizer, and returns where the run stood."""
+    """Puts a packed state back into model, optimizer and torch's random numbers, and returns where the run stood."""
     tensors = safetensors.torch.load(data)
     model.load_state_dict(_below("model.", tensors))
     state: dict[int, dict[str, Any]] = {}
@@ -43,6 +55,9 @@ def unpack(data: bytes, model: nn.Module, optimizer: Optimizer) -> Progress:
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
     return Progress(**_scalars(data), best=_below("best.", tensors))
 
 
@@ -61,14 +76,26 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 class Checkpoints:
     """The last state of one run, found by the digest of everything that decides its outcome."""
 
-    store: FolderStore
+    store: ObjectStore
     key: str
 
     def save(self, model: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
         """Replaces the last state in one step."""
-        self.store.put(self.key, pack(model, optimizer, progress))
+        data = pack(model, optimizer, progress)
+        self.store.put(self.key, hashlib.sha256(data).digest() + data)
 
     def resume(self, model: nn.Module, optimizer: Optimizer) -> Progress:
-        """The last state, put back; a new Progress where there is none."""
-        data = self.store.get(self.key)
-        return unpack(data, model, optimizer) if data else Progress()
+        """The last state, put back; a new Progress where there is none, or where its bytes are not those that were kept."""
+        kept = self.store.get(self.key)
+        if kept is None:
+            return Progress()
+        digest, data = kept[:DIGEST_BYTES], kept[DIGEST_BYTES:]
+        if hashlib.sha256(data).digest() != digest:
+            log.warning("work cache: the checkpoint %s is damaged; dropped, the training starts over", self.key)
+            self.forget()
+            return Progress()
+        return unpack(data, model, optimizer)
+
+    def forget(self) -> None:
+        """Drops the state: the run's outs are in place, or it cannot be used."""
+        self.store.delete(self.key)
