@@ -68,6 +68,48 @@ IMPRESSIONS = pa.schema(
     ]
 )
 
+# What a shop logs and upserts, as `ingest` takes it from a source of events: TABLE/dt=YYYY-MM-DD/*.parquet, where dt is the day (UTC) on
+# which the file was written. Columns that may be null may also be absent; other columns than these are left alone.
+EVENTS = {
+    "listings": pa.schema(
+        [
+            _field("item_id", pa.string(), "id"),
+            _field("seller_id", pa.string(), "id", null=True),
+            _field("product_id", pa.string(), "id of the exact product", null=True),
+            _field("title", pa.string(), "text"),
+            _field("description", pa.string(), "text", null=True),
+            _field("category", pa.list_(pa.string()), "names, root first"),
+            _field("price", pa.float64(), "currency units"),
+            _field("currency", pa.string(), "ISO 4217; ingest.currency where null", null=True),
+            _field("status", pa.string(), "on_sale, sold or deleted"),
+            _field("created_at", UTC_TIME, "UTC"),
+            _field("app_version", pa.string(), "semantic version", null=True),
+            _field("image_id", pa.string(), "sha256 of the picture's bytes"),
+            _field("source", pa.string(), "where the row came from; events where null", null=True),
+            _field("simulated", pa.list_(pa.string()), "columns of this row that nobody gave", null=True),
+            _field("updated_at", UTC_TIME, "UTC; the newest row of an item counts"),
+        ]
+    ),
+    "images": pa.schema([_field("image_id", pa.string(), "sha256 of data"), _field("data", pa.binary(), "encoded picture")]),
+    "impressions": pa.schema(
+        [
+            *(field for field in IMPRESSIONS if field.name not in ("position", "clicked", "purchased", "simulated")),
+            _field("position", pa.int64(), "slot on the page, from 0"),
+            _field("clicked", pa.bool_(), "where known when logged", null=True),
+            _field("purchased", pa.bool_(), "where known when logged", null=True),
+            _field("simulated", pa.bool_(), "true where no person was behind it; false where null", null=True),
+        ]
+    ),
+    "clicks": pa.schema(
+        [
+            _field("request_id", pa.string(), "id of the page"),
+            _field("item_id", pa.string(), "item of that page"),
+            _field("ts", UTC_TIME, "UTC"),
+            _field("action", pa.string(), "click or purchase"),
+        ]
+    ),
+}
+
 SPLITS = pa.schema(
     [
         _field("item_id", pa.string(), "id"),

@@ -47,6 +47,44 @@ def source_folder(
     use_folder(path, csv)
 
 
+@source.command("events")
+def source_events(
+    path: Annotated[str, typer.Argument(help="Folder or s3://bucket/prefix of the events; written to params.yaml as typed.")],
+) -> None:
+    """What a shop upserts and logs, in dated parquet partitions; see docs/events.md."""
+    from flows.snapshot import use_events
+
+    use_events(path)
+
+
+@app.command()
+def snapshot(
+    as_of: Annotated[str | None, typer.Option(help="Take events until this time only, such as 2026-01-31 (UTC).")] = None,
+    stable: Annotated[Path | None, typer.Option(help="Bundle that candidates are compared with from now on.")] = None,
+    commit: Annotated[bool, typer.Option(help="Commit data/snapshot.json, data/history.json and params.yaml, nothing else.")] = False,
+) -> None:
+    """Pin what the next run is made from: the source that params.yaml names, as it is now. Prints what is new since the last time."""
+    from flows.snapshot import take
+
+    taken = take(as_of, stable, commit)
+    for line in taken.news.lines:
+        typer.echo(line)
+    for warning in taken.news.warnings:
+        typer.secho(f"warning: {warning}", fg="yellow", err=True)
+
+
+@app.command()
+def simulate(
+    path: Annotated[str, typer.Argument(help="Folder or s3://bucket/prefix to write to.")],
+    start: Annotated[str | None, typer.Option("--from", help="First day, such as 2026-01-01; else the day after the last.")] = None,
+    days: Annotated[int, typer.Option(min=1, help="How many days.")] = 1,
+) -> None:
+    """Write what the simulated shop upserts and logs day by day, as a source of events. The same day twice gives the same bytes."""
+    from flows.days import write_days
+
+    write_days(path, start, days)
+
+
 @app.command()
 def retrain() -> None:
     """Run the stages of dvc.yaml that have something to do, as a Prefect flow. Stopped and started again, it goes on where it was."""
@@ -59,6 +97,16 @@ def retrain() -> None:
     from flows.retrain import at_terminal
 
     raise SystemExit(at_terminal())
+
+
+@app.command()
+def validate(
+    explain: Annotated[bool, typer.Option("--explain", help="Five rows of each gate that failed, and what usually causes it.")] = False,
+) -> None:
+    """Hold the tables that are there to their gates; changes nothing, ends with 1 where one fails."""
+    from flows.validate import show
+
+    raise SystemExit(0 if show(explain) else 1)
 
 
 @app.command()

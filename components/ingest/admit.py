@@ -1,5 +1,6 @@
 """Which raw listings become rows. Pure: a listing comes back, or the rejection that says why not."""
 
+import hashlib
 import math
 import re
 import unicodedata
@@ -7,10 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from components.ingest.rows import RawListing
+from components.ingest.rows import RawListing, Rejection
 
 STATUSES = ("on_sale", "sold", "deleted")
-MAX_PRICE = 1e12
 YEARS = (1970, 2200)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
@@ -18,27 +18,26 @@ NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 JAPANESE = re.compile("[\u3005-\u3007\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]")
 LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff\uff21-\uff3a\uff41-\uff5a]")
 
-MALFORMED = "malformed"  # the field under which a source says why it could not tell a row's cells apart
-
 Listing = dict[str, object]
 """A row of schema.LISTINGS without its picture. price, currency, created_at, status and app_version are None where nobody gave them."""
 
 
-@dataclass(frozen=True)
-class Rejection:
-    """Why a row or its picture was turned away: a code of docs/quarantine.md, and what was found."""
-
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What admission takes from params: a title's longest length, the `source` of a row that names none, the currency of a bare price."""
+    """What admission takes from params and the snapshot.
 
-    max_title_chars: int
+    `source` is for a row that names none, `currency` for a bare price. Times lie between `opened` and `as_of`. Where `complete`, nobody
+    fills in what a row leaves open, so price, status and created_at must be given.
+    """
+
     source: str
     currency: str
+    currencies: frozenset[str]
+    max_title_chars: int
+    max_price: float
+    opened: datetime
+    as_of: datetime
+    complete: bool
 
 
 class _RefusedError(Exception):
@@ -52,31 +51,42 @@ class Door:
     """Admits rows in order and remembers the ids that came by: the first row that carries an id has it, admitted or not."""
 
     rules: Rules
-    seen: set[str] = field(default_factory=set)
+    seen: dict[str, bytes] = field(default_factory=dict)
 
     def admit(self, raw: RawListing) -> Listing | Rejection:
-        """The listing or its rejection, as admit() says, and id_duplicate for an id seen before."""
+        """The listing or its rejection, as admit() says; for an id seen before id_duplicate, or id_conflict where the two rows differ."""
         name = text_of(raw.fields.get("item_id"))
-        if name in self.seen:
-            return Rejection("id_duplicate", f"{name!r} came before; the first row keeps the id")
-        if name:
-            self.seen.add(name)
-        return admit(raw, self.rules)
+        if name is None or raw.fault:
+            return admit(raw, self.rules)
+        content = _digest(raw)
+        first = self.seen.setdefault(name, content)
+        if first is content:
+            return admit(raw, self.rules)
+        if first == content:
+            return Rejection("id_duplicate", f"{name!r} came before in a row that says the same")
+        return Rejection("id_conflict", f"{name!r} came before in a row that says something else; the first keeps the id")
+
+
+def _digest(raw: RawListing) -> bytes:
+    said = sorted((name, value) for name, value in raw.fields.items() if value is not None)
+    return hashlib.sha256(repr((said, raw.picture_name)).encode("utf-8", "backslashreplace")).digest()
 
 
 def admit(raw: RawListing, rules: Rules) -> Listing | Rejection:
-    """The row as schema.LISTINGS wants it, or the first fault in this order: the row's shape, text, id, title, category, price,
+    """The row as schema.LISTINGS wants it, or the first fault in this order: what the source found, text, id, title, category, price,
     currency, time, status."""
+    if raw.fault:
+        return raw.fault
     try:
         _check_text(raw.fields)
         return {
             "item_id": _required(raw.fields, "item_id", "id_missing"),
             "title": (title := _title(raw.fields, rules)),
             "category": _category(raw.fields),
-            "price": (price := _price(raw.fields.get("price"))),
-            "currency": _currency(raw.fields.get("currency")) or (rules.currency if price else None),
-            "created_at": _time(raw.fields.get("created_at")),
-            "status": _status(raw.fields.get("status")),
+            "price": (price := _price(raw.fields, rules)),
+            "currency": _currency(raw.fields.get("currency"), rules) or (rules.currency if price else None),
+            "created_at": _created(raw.fields, rules),
+            "status": _status(raw.fields, rules),
             "title_language": language_of(title),
             "description": text_of(raw.fields.get("description")) or "",
             "source": text_of(raw.fields.get("source")) or rules.source,
@@ -97,15 +107,22 @@ def language_of(title: str) -> str:
     return "ja" if JAPANESE.search(title) else "en" if LATIN.search(title) else "und"
 
 
-def newest(rows: Iterable[RawListing]) -> datetime | None:
-    """The latest created_at that the rows give, in UTC; None where none gives one that can be read."""
-    times: Iterator[datetime | None] = (_time_or_none(raw.fields.get("created_at")) for raw in rows)
-    return max((time for time in times if time), default=None)
+def newest(rows: Iterable[RawListing], clock: datetime) -> datetime | None:
+    """The latest created_at, in UTC, that is not after the clock; None where no row gives one that can be read."""
+    times: Iterator[datetime | None] = (time_or_none(raw.fields.get("created_at")) for raw in rows)
+    return max((time for time in times if time and time <= clock), default=None)
+
+
+def misplaced(time: datetime, opened: datetime, latest: datetime) -> Rejection | None:
+    """time_before_shop or time_in_future for a time that lies outside; None for one that does not."""
+    if time < opened:
+        return Rejection("time_before_shop", f"{time.isoformat()} lies before the shop opened ({opened.date()}, ingest.shop_opened)")
+    if time > latest:
+        return Rejection("time_in_future", f"{time.isoformat()} lies after {latest.isoformat()}, the latest that this row can know of")
+    return None
 
 
 def _check_text(fields: Mapping[str, object]) -> None:
-    if MALFORMED in fields:
-        raise _RefusedError("row_malformed", str(fields[MALFORMED]))
     for name, value in fields.items():
         for text in value if isinstance(value, list | tuple) else (value,):
             if isinstance(text, str) and (found := NOT_TEXT.search(text)):
@@ -135,35 +152,54 @@ def _category(fields: Mapping[str, object]) -> list[str]:
     return [name for name in names if name]
 
 
-def _price(value: object) -> float | None:
-    text = text_of(value)
+def _price(fields: Mapping[str, object], rules: Rules) -> float | None:
+    text = text_of(fields.get("price"))
     if text is None:
+        _leave_open("price", "price_missing", rules)
         return None
     price = float(text) if NUMBER.fullmatch(text) else math.nan
     if price < 0:
         raise _RefusedError("price_negative", f"{text[:50]!r} is below 0")
-    if not 0 < price <= MAX_PRICE:
-        raise _RefusedError("price_invalid", f"{text[:50]!r}: a price is a plain number above 0, at most {MAX_PRICE:g}")
+    if price == 0:
+        raise _RefusedError("price_zero", f"{text[:50]!r}: nothing is sold for nothing")
+    if price > rules.max_price:
+        raise _RefusedError("price_too_high", f"{text[:50]!r} is above {rules.max_price:g} (ingest.max_price)")
+    if math.isnan(price):
+        raise _RefusedError("price_invalid", f"{text[:50]!r}: a price is a plain number above 0")
     return price
 
 
-def _currency(value: object) -> str | None:
+def _leave_open(name: str, reason: str, rules: Rules) -> None:
+    """A value that nobody gave is left to the simulator. Raises _RefusedError where nothing may be made up."""
+    if rules.complete:
+        raise _RefusedError(reason, f"no {name}")
+
+
+def _currency(value: object, rules: Rules) -> str | None:
     text = text_of(value)
     if text is not None and not CURRENCY.fullmatch(text):
         raise _RefusedError("currency_invalid", f"{text[:50]!r}: a currency is three capitals, as in ISO 4217")
+    if text is not None and text not in rules.currencies:
+        traded = ", ".join(sorted(rules.currencies))
+        raise _RefusedError("currency_unknown", f"{text!r} is none that the shop trades in: {traded} (ingest.currencies)")
     return text
 
 
-def _time(value: object) -> datetime | None:
+def _created(fields: Mapping[str, object], rules: Rules) -> datetime | None:
+    value = fields.get("created_at")
     if text_of(value) is None:
+        _leave_open("created_at", "time_missing", rules)
         return None
-    time = _time_or_none(value)
+    time = time_or_none(value)
     if time is None:
         raise _RefusedError("time_invalid", f"{str(value)[:50]!r}: write created_at as 2024-05-31T12:00:00Z, {YEARS[0]} or later")
+    if fault := misplaced(time, rules.opened, rules.as_of):
+        raise _RefusedError(fault.reason, f"created_at {fault.detail}")
     return time
 
 
-def _time_or_none(value: object) -> datetime | None:
+def time_or_none(value: object) -> datetime | None:
+    """The ISO string or datetime in UTC, which one without a zone is in already; None for anything else, and for years out of range."""
     try:
         time = value if isinstance(value, datetime) else datetime.fromisoformat(text_of(value) or "")
         time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
@@ -172,8 +208,11 @@ def _time_or_none(value: object) -> datetime | None:
     return time if YEARS[0] <= time.year < YEARS[1] else None
 
 
-def _status(value: object) -> str | None:
-    text = text_of(value)
-    if text is not None and text not in STATUSES:
+def _status(fields: Mapping[str, object], rules: Rules) -> str | None:
+    text = text_of(fields.get("status"))
+    if text is None:
+        _leave_open("status", "status_missing", rules)
+        return None
+    if text not in STATUSES:
         raise _RefusedError("status_invalid", f"{text[:50]!r} is none of {', '.join(STATUSES)}")
     return text

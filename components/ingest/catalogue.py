@@ -2,18 +2,22 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain, islice, zip_longest
+from pathlib import Path
 
 import pyarrow as pa
 
 from components import schema
+from components.contact_sheet import contact_sheet
 from components.ingest.admit import Listing
 from components.ingest.market import MarketConfig, Truth, fill_missing
 from components.ingest.rows import CatalogueItem
+from components.shards import read_shards
 
-TruthOf = Callable[[str], Truth | None]
+SHEET_ITEMS, SHEET_COLUMNS = 60, 10
+COLUMNS = ["item_id", "title", "category", "price", "currency", "seller_id", "image_id", "simulated"]
 
 
 def completed(listing: Listing, market: MarketConfig) -> Listing:
@@ -28,6 +32,12 @@ def completed(listing: Listing, market: MarketConfig) -> Listing:
 def names_of(value: object) -> list[str]:
     """A column that holds a list of names, such as category, as one; empty for anything else."""
     return [str(name) for name in value] if isinstance(value, list | tuple) else []
+
+
+def catalogue_of(listings: Path) -> list[Listing]:
+    """The columns of the written listings that the rest of ingest asks for, by item_id."""
+    rows: list[Listing] = read_shards(listings, COLUMNS).sort_by("item_id").to_pylist()
+    return rows
 
 
 def item_of(listing: Listing, truth: Truth | None) -> CatalogueItem:
@@ -70,3 +80,9 @@ def caption(listing: Listing, truth: Truth | None) -> str:
         return leaf if "price" in names_of(listing["simulated"]) else f"{leaf} {listing['price']:g} {listing['currency']}"
     faults = " ".join(f"{name} {strength:.1f}" for name, strength in truth.defects)
     return f"{leaf} {truth.quality:.2f} {faults}"
+
+
+def sheet_of(catalogue: Sequence[Listing], truths: Mapping[object, Truth | None], picture_of: Callable[[str], bytes]) -> bytes:
+    """PNG of about 60 listings, the leaf categories taking turns."""
+    chosen = spread(catalogue, SHEET_ITEMS)
+    return contact_sheet([(picture_of(str(one["item_id"])), caption(one, truths[one["item_id"]])) for one in chosen], SHEET_COLUMNS)

@@ -1,7 +1,7 @@
 """What is measured on each picture when it comes in, once: size, perceptual hash, and statistics that drift is watched by."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import imagehash
@@ -10,25 +10,24 @@ from PIL import Image
 
 from components import images
 from components.errors import BadPicture
-from components.ingest.admit import Rejection
-from components.shards import Pack
+from components.ingest.rows import Rejection
+from components.work_cache import Pack
 
 SIDE_PX = 224
 CELL_PX = 8
 FLUSH_EVERY = 256
-ORIENTATION_TAG = 0x0112
-TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 MIN_LAPLACIAN_VARIANCE = 1e-4
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Width and height upright in px, 64-bit DCT hash, and `stats` as schema.STATS has them."""
+    """Width and height upright in px, 64-bit DCT hash, `stats` as schema.STATS has them, and codes of what decoding converts."""
 
     width: int
     height: int
     phash: int
     stats: Mapping[str, float]
+    converted: Sequence[str]
 
 
 def measured(image_id: str, data: bytes, pack: Pack) -> Measured | Rejection:
@@ -48,18 +47,12 @@ def _outcome(data: bytes) -> dict[str, object]:
         return asdict(measure(data))
     except BadPicture as fault:
         return {"reason": fault.reason, "detail": fault.detail}
-    except Exception as error:  # decoders stumble over broken bytes in their own ways, and one picture must not stop the run
-        return {"reason": "picture_unreadable", "detail": f"{type(error).__name__}: {error}"[:200]}
 
 
 def measure(data: bytes) -> Measured:
     """The picture decoded whole and measured at 224 x 224 px. Raises BadPicture as images.decode does."""
-    picture = images.decode(data, SIDE_PX)
-    header = images.open_picture(data)
-    width, height = header.size
-    if header.getexif().get(ORIENTATION_TAG) in TURNED:
-        width, height = height, width
-    return Measured(width, height, phash_of(picture), stats_of(picture))
+    about, picture = images.about(data), images.decode(data, SIDE_PX)
+    return Measured(about.width, about.height, phash_of(picture), stats_of(picture), list(about.converted))
 
 
 def phash_of(picture: Image.Image) -> int:

@@ -11,9 +11,8 @@ from pydantic import Field
 from components.contract import Config
 from components.errors import BadData, BadPicture
 from components.images import MAX_PICTURE_BYTES
-from components.ingest.admit import MALFORMED
 from components.ingest.records import Record, records
-from components.ingest.rows import RawListing
+from components.ingest.rows import RawListing, Rejection
 from components.ingest.snapshot import FolderDigest, PicturesSeen, file_sha256
 
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -50,7 +49,8 @@ class Header:
     def raw(self, record: Record) -> RawListing:
         """The record as a raw listing, blank cells as None; its picture is not read."""
         if record.fault:
-            return RawListing({MALFORMED: f"line {record.line}: {record.fault}", "text": record.text}, None, "")
+            fault = Rejection("row_malformed", f"line {record.line}: {record.fault}")
+            return RawListing({"text": record.text}, None, "", fault)
         cells = {name: [record.cells[i].strip() or None for i in at] for name, at in self.places.items()}
         fields: dict[str, object] = {name: cell if name == "category" else cell[0] for name, cell in cells.items()}
         return RawListing(fields, None, str(fields.pop("image") or ""))

@@ -1,7 +1,7 @@
-"""Rows through the door, then pictures into shards, one shard in memory at a time."""
+"""Rows through the door, then listings with their pictures into shards, one shard in memory at a time."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -9,13 +9,16 @@ import pyarrow as pa
 
 from components import schema
 from components.errors import BadPicture
-from components.ingest.admit import Door, Listing, Rejection, Rules
+from components.ingest.account import Account
+from components.ingest.admit import Door, Listing, Rules
 from components.ingest.decode import measured
 from components.ingest.quarantine import Rejected
-from components.ingest.rows import RawListing
+from components.ingest.rows import RawListing, Rejection
 from components.ingest.source import Source
+from components.ingest.spill import RowSpill
 from components.progress import track
-from components.shards import Pack, WorkCache, shard_name, shard_of, write_table
+from components.shards import shard_name, shard_of, write_table
+from components.work_cache import Pack, WorkCache
 
 Sound = tuple[int, RawListing, Listing]
 """A row by number whose fields were admitted and whose picture has not been looked at."""
@@ -23,37 +26,53 @@ Sound = tuple[int, RawListing, Listing]
 
 @dataclass
 class Intake:
-    """What came of the rows: listings with an image_id, and what was turned away. Together they are every row, once.
+    """What came of the rows: how many were admitted, and what was turned away. Together they are every row, once.
 
-    picture_names leads from a listing's item_id to its picture in the source.
+    picture_names leads from a listing's item_id to its picture in the source. image_ids are those of the listings.
     """
 
-    listings: list[Listing] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     picture_names: dict[str, str] = field(default_factory=dict)
+    image_ids: set[str] = field(default_factory=set)
 
     @property
-    def rows_in(self) -> int:
-        """Rows the source gave."""
-        return len(self.listings) + len(self.rejected)
+    def rows_out(self) -> int:
+        """Rows that became listings."""
+        return len(self.picture_names)
+
+    @property
+    def account(self) -> Account:
+        """The rows that the source gave, counted."""
+        return Account(rows_in=self.rows_out + len(self.rejected), rows_out=self.rows_out, quarantined=len(self.rejected))
 
 
-def take_in(source: Source, rules: Rules, images: Path, num_shards: int, cache: WorkCache) -> Intake:
-    """Every row of the source as a listing (by item_id) or a rejection; the pictures of listings lie in shards in `images`.
+@dataclass(frozen=True)
+class Shelves:
+    """Where admitted rows go: folders of listings and images, and what completes a listing first."""
+
+    listings: Path
+    images: Path
+    num_shards: int
+    completed: Callable[[Listing], Listing]
+
+
+def take_in(source: Source, rules: Rules, shelves: Shelves, cache: WorkCache) -> Intake:
+    """Every row of the source as a listing or a rejection. Listings lie in shards by item_id, each with its picture in the same shard.
 
     Raises BadData where the source is not what its snapshot says.
     """
     intake = Intake()
-    shelves: list[list[Sound]] = [[] for _ in range(num_shards)]
-    for sound in sorted(_admitted(source, rules, intake), key=lambda sound: _id(sound[2])):
-        shelves[shard_of(_id(sound[2]), num_shards)].append(sound)
+    spill = _admitted(source, rules, intake, RowSpill(shelves.listings.parent, shelves.num_shards), shelves.num_shards)
     unread = [one.raw for one in intake.rejected]
-    for index, shelf in enumerate(shelves):
-        name = shard_name(index)
-        write_table(images / name, _shelved(shelf, source, cache.pack(Path(name).stem), intake), schema.IMAGES)
-    cache.log_use()
+    for index in range(shelves.num_shards):
+        rows = sorted(spill.shard(index), key=lambda sound: _id(sound[2]))
+        with cache.pack(Path(shard_name(index)).stem) as pack:
+            listed, pictures = _with_pictures(rows, source, pack, intake)
+        write_table(shelves.images / shard_name(index), pa.Table.from_pylist(pictures, schema.IMAGES), schema.IMAGES)
+        listed = [shelves.completed(listing) for listing in listed]
+        write_table(shelves.listings / shard_name(index), pa.Table.from_pylist(listed, schema.LISTINGS), schema.LISTINGS)
+    cache.close()
     source.verify(unread)
-    intake.listings.sort(key=_id)
     return intake
 
 
@@ -61,30 +80,36 @@ def _id(listing: Listing) -> str:
     return str(listing["item_id"])
 
 
-def _admitted(source: Source, rules: Rules, intake: Intake) -> Iterator[Sound]:
+def _admitted(source: Source, rules: Rules, intake: Intake, spill: RowSpill[Sound], num_shards: int) -> RowSpill[Sound]:
     door = Door(rules)
     for number, raw in enumerate(source.rows(), 1):
         outcome = door.admit(raw)
         if isinstance(outcome, Rejection):
-            intake.rejected.append(Rejected(number, raw, outcome))
+            intake.rejected.append(Rejected(number, raw, outcome, source.numbered))
         else:
-            yield number, raw, outcome
+            spill.add(shard_of(_id(outcome), num_shards), (number, raw, outcome))
+    return spill
 
 
-def _shelved(shelf: list[Sound], source: Source, pack: Pack, intake: Intake) -> pa.Table:
-    """The pictures of one shard, each once, by image_id. Its rows are added to the intake."""
+def _with_pictures(rows: list[Sound], source: Source, pack: Pack, intake: Intake) -> tuple[list[Listing], list[dict[str, object]]]:
+    """One shard's listings, and their pictures as rows of schema.IMAGES, each once, by image_id. What is turned away goes to the intake."""
+    listed: list[Listing] = []
     pictures: dict[str, dict[str, object]] = {}
-    for number, raw, listing in track(shelf, len(shelf), f"{Path(pack.prefix).name}: pictures"):
+    for number, raw, listing in _tracked(rows, pack):
         picture = _picture(raw.picture_name, source, pack)
         if isinstance(picture, Rejection):
-            intake.rejected.append(Rejected(number, raw, picture))
+            intake.rejected.append(Rejected(number, raw, picture, source.numbered))
         else:
             image_id = str(picture["image_id"])
             pictures.setdefault(image_id, picture)
-            intake.listings.append({**listing, "image_id": image_id})
+            listed.append({**listing, "image_id": image_id})
+            intake.image_ids.add(image_id)
             intake.picture_names[_id(listing)] = raw.picture_name
-    pack.flush()
-    return pa.Table.from_pylist([pictures[image_id] for image_id in sorted(pictures)], schema.IMAGES)
+    return listed, [pictures[image_id] for image_id in sorted(pictures)]
+
+
+def _tracked(rows: list[Sound], pack: Pack) -> Iterable[Sound]:
+    return track(rows, len(rows), f"{Path(pack.prefix).name}: pictures")
 
 
 def _picture(name: str, source: Source, pack: Pack) -> dict[str, object] | Rejection:

@@ -36,7 +36,8 @@ _ITEM, _PRODUCT = 1, 3
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-def _utc(text: str) -> str:
+def utc(text: str) -> str:
+    """The ISO time as it is. Raises ValueError where it names no zone."""
     if dt.datetime.fromisoformat(text).tzinfo is None:
         raise ValueError(f"give the time zone, for example {text}Z")
     return text
@@ -55,11 +56,21 @@ class ClickModel(Config):
     purchase_share: Share
 
 
+class DailyConfig(Config):
+    """What happens on a day that `vitrine simulate` writes: shares of the listings on sale, and for new ones of num_listings."""
+
+    new_share: Share
+    price_share: Share
+    sold_share: Share
+    deleted_share: Share
+    photo_share: Share
+
+
 class MarketConfig(Config):
     """How large the market is, how its sellers and shoppers behave, and when it is."""
 
     seed: int = Field(ge=0)
-    as_of: Annotated[str, AfterValidator(_utc)]
+    as_of: Annotated[str, AfterValidator(utc)]
     num_days: int = Field(gt=0)
     num_listings: int = Field(ge=0)
     num_sellers: int = Field(gt=0)
@@ -76,6 +87,7 @@ class MarketConfig(Config):
     num_slots: int = Field(gt=1)
     similar_share: Share
     click: ClickModel
+    daily: DailyConfig
 
     @property
     def now(self) -> dt.datetime:
@@ -101,21 +113,47 @@ class Shot:
     product: int
 
 
-def simulate(cfg: MarketConfig) -> Iterator[tuple[RawListing, Truth]]:
-    """The market's rows in order, one at a time: each listing as its seller sent it, and the truth about it.
+@dataclass(frozen=True)
+class Offer:
+    """What a seller offers in row `index`: columns of schema.LISTINGS, and the photo, which is not drawn yet."""
 
-    A share of rows is broken on purpose (broken.py). Memory does not grow with the number of rows.
-    """
+    index: int
+    fields: Mapping[str, object]
+    photo: Photo
+    care: float
+
+    @property
+    def item_id(self) -> str:
+        """The id under which it is listed."""
+        return _id(self.index)
+
+
+def offers(cfg: MarketConfig) -> Iterator[Offer]:
+    """The market's rows in order, one at a time, none of them broken. Memory does not grow with the number of rows."""
     circles: dict[int, deque[Shot]] = defaultdict(lambda: deque(maxlen=REMEMBERED_PHOTOS))
     for index in range(cfg.num_listings):
         rng = np.random.default_rng([cfg.seed, _ITEM, index])
         seller = seller_of(int(cfg.num_sellers * rng.random() ** 1.4), cfg.seed, cfg.sellers_per_circle, cfg.japanese_share)
         shot = _shoot(index, seller, circles[seller.circle], cfg, rng)
         circles[seller.circle].append(shot)
-        listing = _listing(index, seller, shot, cfg, rng)
-        if way := way_of(index, cfg.bad_share):
-            listing = broken(listing, way, _id(index - 1))
-        yield listing, Truth(str(listing.fields["item_id"]), shot.photo.quality, shot.photo.kind, shot.photo.defects)
+        yield Offer(index, _fields(index, seller, shot, cfg, rng), shot.photo, seller.care)
+
+
+def simulate(cfg: MarketConfig) -> Iterator[tuple[RawListing, Truth]]:
+    """The market's rows in order, one at a time: each listing as its seller sent it, and the truth about it.
+
+    A share of rows is broken on purpose (broken.py).
+    """
+    for offer in offers(cfg):
+        listing = sent(offer)
+        if way := way_of(offer.index, cfg.bad_share):
+            listing = broken(listing, way, _id(offer.index - 1))
+        yield listing, Truth(str(listing.fields["item_id"]), offer.photo.quality, offer.photo.kind, offer.photo.defects)
+
+
+def sent(offer: Offer) -> RawListing:
+    """The listing with its photo drawn."""
+    return RawListing(offer.fields, encode(take(offer.photo), offer.photo.jpeg_quality), f"{offer.item_id}.jpg")
 
 
 def _id(index: int) -> str:
@@ -149,7 +187,7 @@ def _size(long_px: int, rng: np.random.Generator) -> tuple[int, int]:
     return ((long_px, long_px), (long_px, long_px), (short_px, long_px), (long_px, short_px))[int(rng.integers(4))]
 
 
-def _listing(index: int, seller: Seller, shot: Shot, cfg: MarketConfig, rng: np.random.Generator) -> RawListing:
+def _fields(index: int, seller: Seller, shot: Shot, cfg: MarketConfig, rng: np.random.Generator) -> dict[str, object]:
     kind, photo = KINDS[shot.photo.kind], shot.photo
     language = JAPANESE if (rng.random() < 0.9) == seller.japanese else ENGLISH
     words = wording(kind, photo.look, language, rng)
@@ -162,11 +200,10 @@ def _listing(index: int, seller: Seller, shot: Shot, cfg: MarketConfig, rng: np.
         "title_language": language,
         "description": words.description,
         "category": list(kind.category),
-        "price": _rounded(product_price * words.price_factor * math.exp(0.12 * rng.normal())),
+        "price": rounded(product_price * words.price_factor * math.exp(0.12 * rng.normal())),
         **_paperwork(cfg, rng),
     }
-    fields = {**made, "source": SOURCE, "simulated": list(made)}
-    return RawListing(fields, encode(take(photo), photo.jpeg_quality), f"{_id(index)}.jpg")
+    return {**made, "source": SOURCE, "simulated": list(made)}
 
 
 def _paperwork(cfg: MarketConfig, rng: np.random.Generator) -> dict[str, object]:
@@ -189,7 +226,7 @@ def fill_missing(fields: Mapping[str, object], cfg: MarketConfig) -> tuple[dict[
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     category = fields.get("category")
     leaf = str(category[-1]) if isinstance(category, list | tuple) and category else ""
-    made = {"price": _rounded(median_price(leaf) * math.exp(cfg.price_spread * rng.normal())), **_paperwork(cfg, rng)}
+    made = {"price": rounded(median_price(leaf) * math.exp(cfg.price_spread * rng.normal())), **_paperwork(cfg, rng)}
     missing = [name for name in FILLED if fields.get(name) is None]
     return {**fields, **{name: made[name] for name in missing}}, missing
 
@@ -203,5 +240,6 @@ def median_price(leaf: str) -> float:
     return 800.0 * math.exp(math.log(10) * draw)
 
 
-def _rounded(price: float) -> float:
+def rounded(price: float) -> float:
+    """A price as sellers set it: tens of yen, 100 at least."""
     return float(max(100, 10 * round(price / 10)))

@@ -62,4 +62,9 @@ def records(lines: Iterable[str]) -> Iterator[Record]:
         line = source.accept(len(source.taken))
         if cells:
             width = width or len(cells)
-            yield Record(line, cells) if len(cells) == width else Record(line, (), text, f"{len(cells)} cells, the header has {width}")
+            yield Record(line, cells) if len(cells) == width else Record(line, (), text, _odd_width(len(cells), width, text))
+
+
+def _odd_width(count: int, width: int, text: str) -> str:
+    cut = count < width and not text.endswith(("\n", "\r"))
+    return f"{count} cells, the header has {width}" + ("; the file ends in the middle of this row: was it copied whole?" if cut else "")

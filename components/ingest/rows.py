@@ -5,16 +5,26 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Rejection:
+    """Why a row or its picture was turned away: a code of docs/quarantine.md, and what was found."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class RawListing:
     """A listing as a source gave it, unchecked.
 
     `fields` maps columns of schema.LISTINGS to values as they came; absent or None means not given. `category` is a list of names,
-    `created_at` an ISO string or a datetime. `picture` is None where the file is missing.
+    `created_at` an ISO string or a datetime. `picture` is None where the file is missing. `fault` is what the source itself found
+    wrong with the row, such as a line whose cells it could not tell apart.
     """
 
     fields: Mapping[str, object]
     picture: bytes | None
     picture_name: str
+    fault: Rejection | None = None
 
 
 @dataclass(frozen=True)

@@ -60,15 +60,18 @@ class Pages:
     coloured: np.ndarray
 
 
-def browse(items: Sequence[CatalogueItem], cfg: MarketConfig) -> pa.Table:
+def browse(items: Sequence[CatalogueItem], cfg: MarketConfig, salt: int | None = None) -> pa.Table:
     """Impressions (schema.IMPRESSIONS) of cfg.num_requests pages in order of time, each position from 0 without gaps.
+
+    With a `salt` the same shoppers ask for other pages, whose request_ids it stands in.
 
     Search pages are ranked by a noisy legacy ranker: words shared with the query, then price. Pages of similar items are shuffled,
     so that there position says nothing about relevance. Clicks follow cfg.click, see ClickModel and relevance.
     """
     if not items or not cfg.num_requests:
         return IMPRESSIONS.empty_table()
-    shelf, ts = stocked(items), _times(cfg)
+    shelf, salted = stocked(items), () if salt is None else (salt,)
+    ts = _times(cfg, salted)
     shop = Shop(
         shelf=shelf,
         users=new_users(shelf.num_leaves, cfg),
@@ -76,7 +79,7 @@ def browse(items: Sequence[CatalogueItem], cfg: MarketConfig) -> pa.Table:
         prices=pa.array([item.price for item in items], pa.float64()),
     )
     starts = range(0, cfg.num_requests, PAGES_AT_ONCE)
-    return pa.concat_tables(_block(ts[start : start + PAGES_AT_ONCE], start, shop, cfg) for start in starts)
+    return pa.concat_tables(_block(ts[start : start + PAGES_AT_ONCE], start, shop, cfg, salted) for start in starts)
 
 
 def new_users(num_leaves: int, cfg: MarketConfig) -> Users:
@@ -107,17 +110,18 @@ def relevance(leaf_match: np.ndarray, colour_match: np.ndarray, shared_words: np
     return np.asarray(LEAF * leaf_match + COLOUR * colour_match + WORDS * shared_words + LIKED * liked)
 
 
-def _times(cfg: MarketConfig) -> np.ndarray:
+def _times(cfg: MarketConfig, salted: tuple[int, ...]) -> np.ndarray:
     """Microseconds of every page, ascending: days alike, the middle of the day busiest, all before as_of."""
-    rng = np.random.default_rng([cfg.seed, _TIME])
+    rng = np.random.default_rng([cfg.seed, _TIME, *salted])
     day = rng.integers(cfg.num_days, size=cfg.num_requests) + rng.beta(3, 3, size=cfg.num_requests)
     start_us = round(cfg.now.timestamp() * 1e6) - cfg.num_days * DAY_US
     return np.sort(start_us + (day * DAY_US).astype(np.int64))
 
 
-def _block(ts_P: np.ndarray, first_page: int, shop: Shop, cfg: MarketConfig) -> pa.Table:
+def _block(ts_P: np.ndarray, first_page: int, shop: Shop, cfg: MarketConfig, salted: tuple[int, ...]) -> pa.Table:
     """The impressions of the pages asked for at `ts_P`, which are numbered from first_page."""
-    rng = np.random.default_rng([cfg.seed, _PAGE, first_page])
+    rng = np.random.default_rng([cfg.seed, _PAGE, first_page, *salted])
+    series = "-".join(map(str, ("sim", cfg.seed, *salted)))
     pages = _asked(ts_P, shop.shelf, shop.users, cfg, rng)
     item_PS, shown_PS = _filled(pages, shop.shelf, cfg.num_slots, rng)
     match_PS = _relevance(pages, item_PS, shop.shelf, shop.users)
@@ -130,16 +134,17 @@ def _block(ts_P: np.ndarray, first_page: int, shop: Shop, cfg: MarketConfig) -> 
         "clicked": pa.array(clicked_PS[shown_PS]),
         "purchased": pa.array(bought_PS[shown_PS]),
     }
-    columns = {**_of_pages(pages, page, first_page, shop, cfg.seed), **_of_items(item_PS[shown_PS], shop), **outcome}
+    columns = {**_of_pages(pages, page, first_page, shop, series), **_of_items(item_PS[shown_PS], shop), **outcome}
     return pa.table(columns, schema=IMPRESSIONS)
 
 
-def _of_pages(pages: Pages, page: np.ndarray, first_page: int, shop: Shop, seed: int) -> dict[str, pa.Array]:
-    """Columns that a page's impressions share; `page` is the row of `pages` that each impression belongs to."""
+def _of_pages(pages: Pages, page: np.ndarray, first_page: int, shop: Shop, series: str) -> dict[str, pa.Array]:
+    """Columns that a page's impressions share; `page` is the row of `pages` that each impression belongs to. Pages of one `series` are
+    numbered on."""
     shelf, user, similar = shop.shelf, pages.user[page], pages.similar[page]
     asked = zip(pages.similar, pages.coloured, pages.wish, strict=True)
     query_P = [None if similar else (shelf.coloured if coloured else shelf.queries)[wish] for similar, coloured, wish in asked]
-    request_P = [f"sim-{seed}-{first_page + number:08d}" for number in range(len(query_P))]
+    request_P = [f"{series}-{first_page + number:08d}" for number in range(len(query_P))]
     return {
         "request_id": pa.array(request_P, pa.string()).take(pa.array(page)),
         "ts": pa.array(pages.ts[page], UTC_TIME),

@@ -2,16 +2,16 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from components.contract import Config
 from components.errors import BadData
 
-AGAIN = "run `vitrine source simulate` or `vitrine source folder PATH`, which takes it"
+AGAIN = "run `vitrine source` with simulate, folder PATH or events PATH, which takes it"
 
 
 class PictureDigest(Config):
@@ -33,6 +33,25 @@ class FolderDigest(Config):
     external_vectors: dict[str, str]
 
 
+class FileDigest(Config):
+    """One file: its sha256, and how many bytes it has."""
+
+    sha256: str
+    bytes: int
+
+
+class EventsDigest(Config):
+    """A source of events as it was: folder or s3://bucket/prefix as typed, and every file by its name in it.
+
+    `since` is the first day whose files of impressions and clicks are pinned; None where all are.
+    """
+
+    kind: Literal["events"]
+    path: str
+    since: date | None
+    files: dict[str, FileDigest]
+
+
 class SimulatedDigest(Config):
     """The simulated market: params and code make it, so there is nothing else to pin."""
 
@@ -40,9 +59,10 @@ class SimulatedDigest(Config):
 
 
 class Snapshot(Config):
-    """What ingest may read. as_of (UTC) is the newest listing's time, never the clock; stable_release the digest it is compared with."""
+    """What ingest may read. as_of (UTC) is the newest row's time, or one that a person gave; stable_release is the digest of the bundle
+    that a candidate is compared with."""
 
-    source: FolderDigest | SimulatedDigest
+    source: Annotated[FolderDigest | EventsDigest | SimulatedDigest, Field(discriminator="kind")]
     as_of: datetime
     stable_release: str | None
 

@@ -15,7 +15,9 @@ from components.ingest.snapshot import FolderDigest
 
 
 class Source(Protocol):
-    """What ingest reads from."""
+    """What ingest reads from. Rows are `numbered` where a person could follow their order."""
+
+    numbered: bool
 
     def rows(self) -> Iterator[RawListing]:
         """Every row in order, without its picture. Raises BadData where the source is not what the snapshot says."""
@@ -33,12 +35,13 @@ class Source(Protocol):
         """Mapped columns that the source does not have."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class FolderSource:
     """A CSV beside photos, held to its snapshot."""
 
     folder: Folder
     then: FolderDigest
+    numbered: bool = True
 
     def rows(self) -> Iterator[RawListing]:
         """Every row of the CSV, which must be the snapshot's."""
@@ -70,6 +73,7 @@ class SimulatedSource:
 
     market: MarketConfig
     scratch: Path
+    numbered: bool = True
     _truths: dict[str, Truth] = field(default_factory=dict)
     _places: dict[str, tuple[int, int]] = field(default_factory=dict)
     _spill: IO[bytes] | None = None

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from components.contract import bind, read_params
 from components.errors import VitrineError
 from components.ingest import snapshot as pinned
-from components.ingest.component import IngestConfig, source_of
+from components.ingest.config import IngestConfig
 from components.ingest.market import MarketConfig
+from components.ingest.origin import source_of
 from flows.cli import app
 from flows.knobs import turn
 from tests.conftest import run
@@ -152,5 +153,5 @@ def test_params_and_the_committed_snapshot_name_one_source(tmp_path):
 
 def test_a_file_that_is_no_snapshot_is_named(tmp_path):
     (tmp_path / "snapshot.json").write_text('{"as_of": "2026-01-01T00:00:00Z", "stable_release": null, "source": {"kind": "s3"}}')
-    with pytest.raises(VitrineError, match=r"snapshot.json is not a snapshot \(source.*run `vitrine source simulate`"):
+    with pytest.raises(VitrineError, match=r"snapshot.json is not a snapshot \(source.*run `vitrine source` with simulate"):
         pinned.read(tmp_path / "snapshot.json")

@@ -18,18 +18,22 @@ from components import schema
 from components.contract import bind, read_params
 from components.errors import BadData
 from components.images import MAX_PICTURE_BYTES
+from components.ingest.account import Account
 from components.ingest.broken import bomb, pinpoint
-from components.ingest.component import IngestConfig, IngestSummary, ingest
+from components.ingest.component import ingest
+from components.ingest.config import IngestConfig
 from components.ingest.market import MarketConfig, simulate
+from components.ingest.report import IngestSummary
 from components.ingest.snapshot import SimulatedDigest, Snapshot
 from components.objects import FolderStore
 from components.shards import read_shards, shard_of, shard_paths
-from flows.snapshot import digest_of
+from flows.pins import digest_of
 
 PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")
-COLUMNS = ("item_id", "image", "title", "category", "subcategory", "contributor_id", "price", "created_at")
+COLUMNS = ("item_id", "image", "title", "category", "subcategory", "contributor_id", "price", "currency", "created_at")
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
-SMALL_MARKET = {"num_pages": 30, "num_listings": 60, "as_of": AS_OF.isoformat()}
+CLOCK = datetime(2026, 1, 2, tzinfo=UTC)
+SMALL_MARKET = {"num_listings": 60, "as_of": AS_OF.isoformat()}
 
 
 def photo(number=0, kind="JPEG", mode="RGB", **options):
@@ -82,7 +86,7 @@ class Shop:
             source, time = SimulatedDigest(kind="simulate"), AS_OF
         else:
             self.cfg = self.cfg.model_copy(update={"source": "folder", "path": str(photos), "csv": "listings.csv"})
-            source, time = digest_of(str(photos), "listings.csv", self.cfg.columns)
+            source, time = digest_of(str(photos), "listings.csv", self.cfg.columns, CLOCK)
         taken = Snapshot(source=source, as_of=time or AS_OF, stable_release=None)
         (self.folder / "snapshot.json").write_text(taken.model_dump_json())
         return self
@@ -136,7 +140,7 @@ def test_every_broken_picture_is_quarantined_by_name_with_its_bytes(shop, tmp_pa
     assert shop.reasons("images") == {
         "i-1": "picture_empty",
         "i-2": "picture_truncated",
-        "i-3": "picture_unreadable",
+        "i-3": "picture_wrong_format",
         "i-4": "picture_too_small",
         "i-5": "picture_too_many_pixels",
         "i-6": "picture_too_many_bytes",
@@ -169,30 +173,65 @@ def test_every_broken_row_is_quarantined_by_name_as_it_came(shop, tmp_path):
         row(8, title="x" * 501),
         row(9, title="caf\udce9"),
         row(10, title="two\nlines, one title"),
+        row(11, title="x" * 100_000),
+        row(12, price="0"),
+        row(13, price="2e9"),
+        row(14, currency="EUR"),
+        row(15, created_at="2026-01-03"),
+        row(16, created_at="1987-06-05"),
+        row(0),
     ]
-    photos = write_folder(tmp_path / "photos", rows, {f"{n}.jpg": photo(n) for n in range(11)})
+    photos = write_folder(tmp_path / "photos", rows, {f"{n}.jpg": photo(n) for n in range(17)})
     with open(photos / "listings.csv", "ab") as file:
-        file.write(b'i-20,0.jpg,"Open\ni-21,too,few\n')
+        file.write(b'i-20,0.jpg,"Open\ni-21,too,few\ni-22,0.jpg,Shi')
     summary = shop.pin(photos).run()
     assert summary.quarantined == {
         "category_missing": 1,
+        "currency_unknown": 1,
+        "id_conflict": 1,
         "id_duplicate": 1,
         "id_missing": 1,
         "price_invalid": 1,
         "price_negative": 1,
-        "row_malformed": 2,
+        "price_too_high": 1,
+        "price_zero": 1,
+        "row_malformed": 3,
         "text_invalid": 1,
+        "time_before_shop": 1,
+        "time_in_future": 1,
         "time_invalid": 1,
         "title_missing": 1,
-        "title_too_long": 1,
+        "title_too_long": 2,
     }
     assert {one["title"] for one in shop.table("listings")} == {"Shirt 0", "two lines, one title"}
     kept = shop.quarantined("listings")
-    assert [one["key"] for one in kept] == ["row 2", "i-0", "i-3", "i-4", "i-5", "i-6", "i-7", "i-8", "i-9", "row 12", "row 13"]
-    assert json.loads(kept[2]["row"])["price"] == "-5"
-    assert json.loads(kept[8]["row"])["title"] == "caf\udce9"
-    assert json.loads(kept[9]["row"])["text"] == 'i-20,0.jpg,"Open\n'
+    ids = ["i-0", "i-3", "i-4", "i-5", "i-6", "i-7", "i-8", "i-9", "i-11", "i-12", "i-13", "i-14", "i-15", "i-16", "i-0"]
+    assert [one["key"] for one in kept] == ["row 2", *ids, "row 19", "row 20", "row 21"]
+    told = {one["key"]: json.loads(one["row"]) for one in kept}
+    assert (told["i-3"]["price"], told["i-9"]["title"], told["i-11"]["title"]) == ("-5", "caf\udce9", "x" * 100_000)
+    assert (told["row 19"]["text"], told["row 21"]["text"]) == ('i-20,0.jpg,"Open\n', "i-22,0.jpg,Shi")
+    assert "the file ends in the middle of this row" in kept[-1]["detail"]
     assert {one["data"] for one in kept} == {None}
+
+
+def test_a_date_that_has_not_come_does_not_move_the_catalogue_into_the_past(shop, tmp_path):
+    rows = [row(0), row(1, created_at="2099-01-01"), row(2, created_at="2025-12-31")]
+    summary = shop.pin(write_folder(tmp_path / "photos", rows, {f"{n}.jpg": photo(n) for n in range(3)})).run()
+    assert summary.quarantined == {"time_in_future": 1}
+    assert max(one["ts"] for one in shop.table("impressions")) <= datetime(2025, 12, 31, tzinfo=UTC)
+
+
+def test_one_reason_can_have_a_limit_of_its_own(tmp_path):
+    shop = Shop(tmp_path, max_share_of_reason={"picture_missing": 0.001})
+    rows = [row(n, image="gone.jpg" if n > 5 else f"{n}.jpg") for n in range(8)]
+    shop.pin(write_folder(tmp_path / "photos", rows, {f"{n}.jpg": photo(n) for n in range(6)}))
+    with pytest.raises(BadData) as stop:
+        shop.run()
+    assert str(stop.value) == (
+        "2 of 8 listings were quarantined as picture_missing (limit 0.1 %). "
+        "First: i-6 (picture_missing: no file 'gone.jpg' in the folder). "
+        f"They are in {tmp_path / 'kept'}; see docs/quarantine.md before raising ingest.max_share_of_reason.picture_missing."
+    )
 
 
 def test_odd_but_sound_pictures_come_in_with_their_bytes_untouched(shop, tmp_path):
@@ -224,7 +263,8 @@ def test_tables_fit_their_schemas_and_every_row_lies_in_the_shard_of_its_key(sho
         assert ids["item_id"].to_pylist() == sorted(ids["item_id"].to_pylist())
         assert {shard_of(item_id, 3) for item_id in ids["item_id"].to_pylist()} <= {index}
         assert shown == sorted(set(ids["image_id"].to_pylist()))
-    assert {path.name for path in (shop.out / "quarantine").iterdir()} == {"images.parquet", "impressions.parquet", "listings.parquet"}
+    tables = ("listings", "images", "impressions", "clicks", "files")
+    assert {path.stem for path in (shop.out / "quarantine").iterdir()} == set(tables)
 
 
 def test_one_photo_shown_by_many_items_is_stored_once_a_shard(shop, tmp_path):
@@ -243,7 +283,7 @@ def test_values_the_csv_lacks_are_simulated_and_marked(shop, tmp_path):
     assert second["created_at"] < datetime(2025, 11, 5, tzinfo=UTC)
     assert first["source"] == "folder"
     assert summary.simulated == ["app_version", "created_at", "currency", "price", "status", "impressions"]
-    assert summary.columns_absent == ["app_version", "currency", "description", "product_id", "source", "status"]
+    assert summary.columns_absent == ["app_version", "description", "product_id", "source", "status"]
     seen = shop.table("impressions")
     assert {one["simulated"] for one in seen} == {True}
     assert max(one["ts"] for one in seen) <= datetime(2025, 11, 5, tzinfo=UTC)
@@ -347,7 +387,7 @@ def test_the_simulated_market_comes_in_whole_with_its_truth(tmp_path):
     assert summary.rows_in == 60
     assert summary.rows_quarantined == sum(summary.quarantined.values()) == 12
     assert set(summary.quarantined) == {
-        "picture_missing", "picture_truncated", "id_duplicate", "price_negative",
+        "picture_missing", "picture_truncated", "id_conflict", "price_negative",
         "picture_too_small", "title_missing", "picture_too_many_pixels", "picture_empty",
     }  # fmt: skip
     listed, truths = shop.table("listings"), shop.table("truth")
@@ -385,6 +425,7 @@ def test_every_row_ends_as_a_listing_or_in_quarantine(tmp_path_factory, faults):
     kept = len(shop.quarantined("listings")) + len(shop.quarantined("images"))
     assert summary.rows_in == len(rows) == summary.rows_out + summary.rows_quarantined
     assert (len(shop.table("listings")), kept) == (summary.rows_out, summary.rows_quarantined)
+    assert Account(**summary.accounts["listings"]).balanced
     assert sum(summary.quarantined.values()) == summary.rows_quarantined
 
 

@@ -1,16 +1,19 @@
 """What is measured on a picture when it comes in."""
 
 import io
+from dataclasses import asdict
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+from components import schema
 from components.errors import BadPicture
 from components.ingest.admit import Rejection
-from components.ingest.decode import measure, measured, phash_of, sharpness_of, stats_of
+from components.ingest.decode import Measured, measure, measured, phash_of, sharpness_of, stats_of
 from components.objects import FolderStore
-from components.shards import Pack
+from components.work_cache import Pack
 
 
 def scene(width=120, height=80):
@@ -91,8 +94,8 @@ def test_a_bad_picture_is_named_and_remembered_like_a_good_one(tmp_path):
     assert first[1].reason == "picture_truncated"
 
 
-def test_a_decoder_that_stumbles_costs_one_picture(tmp_path):
-    """EXIF says that a number follows and text does: PIL raises struct.error while it turns the picture."""
+def test_broken_exif_costs_no_photo(tmp_path):
+    """EXIF says that a number follows and text does: Pillow's own turning raises struct.error on it."""
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x0100] = 80
@@ -100,8 +103,15 @@ def test_a_decoder_that_stumbles_costs_one_picture(tmp_path):
     tag = data.index(b"\x01\x00\x00\x04", data.index(b"Exif"))
     data[tag + 3] = 2
     outcome = measured("x", bytes(data), Pack(FolderStore(tmp_path), "p"))
-    assert isinstance(outcome, Rejection)
-    assert outcome.reason in {"picture_unreadable", "picture_truncated"}
+    assert isinstance(outcome, Measured)
+    assert (outcome.width, outcome.height, outcome.converted) == (80, 120, ["turned"])
+
+
+def test_what_is_measured_fits_a_row_of_the_images_table():
+    outcome = measure(encoded(scene()))
+    row = {"image_id": "a", "data": b"x", **asdict(outcome)}
+    table = pa.Table.from_pylist([row], schema.IMAGES)
+    assert table.column("width").to_pylist() == [120]
 
 
 def test_measure_refuses_a_bomb_before_it_is_expanded():

@@ -35,6 +35,12 @@ def test_a_row_with_a_cell_too_many_or_too_few_is_malformed():
     assert [one.fault for one in read("a,b\n1,2,3\n1\n1,2\n")] == ["", "3 cells, the header has 2", "1 cells, the header has 2", ""]
 
 
+def test_a_file_that_ends_in_the_middle_of_a_row_says_so():
+    assert "the file ends in the middle of this row" in read("a,b\n1,2\n3")[-1].fault
+    assert "the file ends" not in read("a,b\n3\n1,2")[1].fault
+    assert read("a,b\n1,2")[-1].fault == ""
+
+
 def test_blank_lines_are_no_rows_and_blank_cells_are():
     assert [one.cells for one in read("\na,b\n\n,\n\r\n1,2")] == [("a", "b"), ("", ""), ("1", "2")]
 
