@@ -4,12 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from ruamel.yaml import YAML
+
+from tests.s3_server import S3Server, serving
 
 PROJECT = Path(__file__).resolve().parents[1]
 PHOTOS = PROJECT.parent / "shared" / "data" / "photos"
@@ -23,6 +26,7 @@ COPIED = (
     ".gitignore",
     "Makefile",
     "constraints.txt",
+    "data/history.json",
     "data/snapshot.json",
     "dvc.yaml",
     "params.yaml",
@@ -128,6 +132,13 @@ def photos() -> Path:
     if not (PHOTOS / "listings.csv").exists():
         pytest.skip("the real photos are not beside this checkout")
     return PHOTOS
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server with one bucket. Tests keep to a prefix of their own."""
+    with serving(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,22 @@ import yaml
 from components.contract import code_files, contract_of, path_of, read_params, report_of, sections_of
 from tests.conftest import PROJECT
 
-STAGES = ["ingest", "validate", "split", "pairs", "label", "finetune", "score", "export", "embed", "index", "evaluate", "reference"]
+STAGES = [
+    "ingest",
+    "validate",
+    "split",
+    "pairs",
+    "label",
+    "validate_training",
+    "finetune",
+    "score",
+    "export",
+    "embed",
+    "validate_vectors",
+    "index",
+    "evaluate",
+    "reference",
+]
 DAG = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]
 PARAMS = read_params(PROJECT / "params.yaml")
 
@@ -22,7 +37,7 @@ def is_code(path: str) -> bool:
     return path.split("/")[0] in ("components", "flows", "monitoring")
 
 
-def test_the_dag_holds_the_twelve_stages_in_the_order_of_the_design():
+def test_the_dag_holds_the_stages_of_the_design_and_of_adr_6_in_order():
     assert list(DAG) == STAGES
 
 
