@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import GifImagePlugin, Image, ImageChops, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from components import resample
 from components.containers.foreign import hidden, seems_to_be
@@ -201,6 +201,8 @@ def _over_white(picture: Image.Image) -> Image.Image:
         layer = picture.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(white, layer).convert("RGB")
+    if picture.mode == "CMYK" and "adobe" not in picture.info:
+        picture = ImageChops.invert(picture)  # Pillow takes all four-ink JPEGs for Adobe's, which are stored inverted
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 

@@ -97,6 +97,14 @@ def ycck() -> bytes:
     return data[:at] + b"\2" + data[at + 1 :]
 
 
+def plain_cmyk() -> bytes:
+    """A CMYK JPEG of no Adobe program: not inverted, and without Adobe's segment."""
+    inks = 255 - np.asarray(scene().convert("CMYK"))  # Pillow inverts what it writes
+    data = encoded(Image.fromarray(inks, "CMYK"), quality=95)
+    at = data.index(b"\xff\xee")
+    return data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :]
+
+
 def phone_mpo() -> bytes:
     """Two photos in one file, as stereo and portrait modes write them."""
     return encoded(scene(), "MPO", save_all=True, append_images=[scene(number=9)])
@@ -261,6 +269,7 @@ CONVERTED: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "still gif": (encoded(scene(), "GIF"), ()),
     "cmyk": (encoded(scene().convert("CMYK"), quality=95), ("cmyk",)),
     "ycck": (ycck(), ("cmyk",)),
+    "cmyk, not inverted": (plain_cmyk(), ("cmyk",)),
     "16 bit grey": (png_of(deep(scene().convert("L"))), ("deep",)),
     "16 bit colour": (png_of(deep(scene())), ("deep",)),
     "16 bit grey, one of it clear": (png_of(deep(scene().convert("L")), before=chunk(b"tRNS", b"\xbf\xbf")), ("alpha", "deep")),

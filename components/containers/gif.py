@@ -12,7 +12,7 @@ CONTROL = 0xF9
 def walk(data: bytes, found: Parts) -> None:
     """Fills in pixels, loose, trailer, whole and frames. Raises BombError for more blocks than a picture of 32 MiB needs.
 
-    `pixels` holds the first frame alone: Pillow reads comments in quadratic time, and counts frames by reading on.
+    `pixels` holds the first frame alone: comments and further frames cost a decoder time and decide nothing.
     """
     at = 13 + _colours(data, 10)
     start, control, first = data[:at], b"", b""

@@ -62,7 +62,7 @@ def ingest(
         write_shards(impressions, seen, schema.IMPRESSIONS, cfg.num_shards, key="request_id")
     write_shards(truth, truth_table(truths.values()), schema.TRUTH, cfg.num_shards)
     market_sheet.write_bytes(sheet_of(catalogue, truths, lambda item_id: source.picture(intake.picture_names[item_id])))
-    return summary_of(accounts, catalogue, impressions, quarantine, source.columns_absent())
+    return summary_of(accounts, catalogue, intake.converted, impressions, quarantine, source.columns_absent())
 
 
 def _completing(source: Source, market: MarketConfig) -> Callable[[Listing], Listing]:

@@ -1,7 +1,8 @@
 """Rows through the door, then listings with their pictures into shards, one shard in memory at a time."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from components import schema
 from components.errors import BadPicture
 from components.ingest.account import Account
 from components.ingest.admit import Door, Listing, Rules
+from components.ingest.catalogue import names_of
 from components.ingest.decode import measured
 from components.ingest.quarantine import Rejected
 from components.ingest.rows import RawListing, Rejection
@@ -28,12 +30,14 @@ Sound = tuple[int, RawListing, Listing]
 class Intake:
     """What came of the rows: how many were admitted, and what was turned away. Together they are every row, once.
 
-    picture_names leads from a listing's item_id to its picture in the source. image_ids are those of the listings.
+    picture_names leads from a listing's item_id to its picture in the source. image_ids are those of the listings; `converted` counts
+    these pictures by what decoding changes or leaves out.
     """
 
     rejected: list[Rejected] = field(default_factory=list)
     picture_names: dict[str, str] = field(default_factory=dict)
     image_ids: set[str] = field(default_factory=set)
+    converted: Counter[str] = field(default_factory=Counter)
 
     @property
     def rows_out(self) -> int:
@@ -65,7 +69,7 @@ def take_in(source: Source, rules: Rules, shelves: Shelves, cache: WorkCache) ->
     spill = _admitted(source, rules, intake, RowSpill(shelves.listings.parent, shelves.num_shards), shelves.num_shards)
     unread = [one.raw for one in intake.rejected]
     for index in range(shelves.num_shards):
-        rows = sorted(spill.shard(index), key=lambda sound: _id(sound[2]))
+        rows = sorted(map(_sound, spill.shard(index)), key=lambda sound: _id(sound[2]))
         with cache.pack(Path(shard_name(index)).stem) as pack:
             listed, pictures = _with_pictures(rows, source, pack, intake)
         write_table(shelves.images / shard_name(index), pa.Table.from_pylist(pictures, schema.IMAGES), schema.IMAGES)
@@ -80,15 +84,20 @@ def _id(listing: Listing) -> str:
     return str(listing["item_id"])
 
 
-def _admitted(source: Source, rules: Rules, intake: Intake, spill: RowSpill[Sound], num_shards: int) -> RowSpill[Sound]:
+def _admitted(source: Source, rules: Rules, intake: Intake, spill: RowSpill, num_shards: int) -> RowSpill:
     door = Door(rules)
     for number, raw in enumerate(source.rows(), 1):
         outcome = door.admit(raw)
         if isinstance(outcome, Rejection):
             intake.rejected.append(Rejected(number, raw, outcome, source.numbered))
         else:
-            spill.add(shard_of(_id(outcome), num_shards), (number, raw, outcome))
+            spill.add(shard_of(_id(outcome), num_shards), (number, raw.fields, raw.picture_name, outcome))
     return spill
+
+
+def _sound(row: tuple[int, Mapping[str, object], str, Listing]) -> Sound:
+    number, fields, picture_name, listing = row
+    return number, RawListing(fields, None, picture_name), listing
 
 
 def _with_pictures(rows: list[Sound], source: Source, pack: Pack, intake: Intake) -> tuple[list[Listing], list[dict[str, object]]]:
@@ -103,7 +112,9 @@ def _with_pictures(rows: list[Sound], source: Source, pack: Pack, intake: Intake
             image_id = str(picture["image_id"])
             pictures.setdefault(image_id, picture)
             listed.append({**listing, "image_id": image_id})
-            intake.image_ids.add(image_id)
+            if image_id not in intake.image_ids:
+                intake.image_ids.add(image_id)
+                intake.converted.update(names_of(picture["converted"]))
             intake.picture_names[_id(listing)] = raw.picture_name
     return listed, [pictures[image_id] for image_id in sorted(pictures)]
 

@@ -20,7 +20,7 @@ class IngestSummary(Summary):
     """rows_in, rows_out and rows_quarantined are of listings, `accounts` of every table that came in (see Account).
 
     What was quarantined is counted by table and reason. columns_absent: mapped columns that the CSV lacks; simulated: columns that
-    nobody gave for some row, and `impressions` where some are simulated.
+    nobody gave for some row, and `impressions` where some are simulated. converted: pictures by what decoding changes.
     """
 
     accounts: dict[str, dict[str, int]]
@@ -28,6 +28,7 @@ class IngestSummary(Summary):
     quarantined_impressions: dict[str, int]
     quarantined_clicks: dict[str, int]
     files_set_aside: dict[str, int]
+    converted: dict[str, int]
     num_images: int
     num_impressions: int
     num_sellers: int
@@ -36,7 +37,12 @@ class IngestSummary(Summary):
 
 
 def summary_of(
-    accounts: Mapping[str, Account], catalogue: Sequence[Listing], impressions: Path, quarantine: Path, absent: Sequence[str]
+    accounts: Mapping[str, Account],
+    catalogue: Sequence[Listing],
+    converted: Mapping[str, int],
+    impressions: Path,
+    quarantine: Path,
+    absent: Sequence[str],
 ) -> IngestSummary:
     """The counts, from what was written."""
     listings = accounts["listings"]
@@ -51,6 +57,7 @@ def summary_of(
         quarantined_impressions=turned_away(quarantine, "impressions").counts,
         quarantined_clicks=turned_away(quarantine, "clicks").counts,
         files_set_aside=turned_away(quarantine, "files").counts,
+        converted=dict(sorted(converted.items())),
         num_images=len({listing["image_id"] for listing in catalogue}),
         num_impressions=sum(map(len, shown)),
         num_sellers=len({listing["seller_id"] for listing in catalogue} - {None}),

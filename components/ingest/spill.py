@@ -1,17 +1,17 @@
 """Rows on disk by shard, in one unnamed file, so that only the shard whose turn it is lies in memory."""
 
-import pickle
+import json
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-T = TypeVar("T")
-
 ROWS_A_CHUNK = 512
+TIME = "$time"
 
 
 class Chunks:
@@ -67,25 +67,35 @@ def _written(table: pa.Table) -> memoryview:
     return memoryview(sink.getvalue())
 
 
-class RowSpill(Generic[T]):
-    """Rows of any one type, each pickled."""
+class RowSpill:
+    """Rows of plain values (text, numbers, lists, mappings, times), as JSON: what comes back is equal, but that tuples are lists."""
 
     def __init__(self, scratch: Path, num_shards: int) -> None:
         self._chunks = Chunks(scratch, num_shards)
-        self._waiting: list[list[T]] = [[] for _ in range(num_shards)]
+        self._waiting: list[list[Any]] = [[] for _ in range(num_shards)]
 
-    def add(self, shard: int, row: T) -> None:
+    def add(self, shard: int, row: Any) -> None:
         """Puts the row into the shard."""
         self._waiting[shard].append(row)
         if len(self._waiting[shard]) >= ROWS_A_CHUNK:
             self._write(shard)
 
-    def shard(self, index: int) -> list[T]:
+    def shard(self, index: int) -> list[Any]:
         """The shard's rows, in the order they came."""
         self._write(index)
-        return [row for chunk in self._chunks.of(index) for row in pickle.loads(chunk)]
+        return [row for chunk in self._chunks.of(index) for row in json.loads(chunk, object_hook=_with_times)]
 
     def _write(self, shard: int) -> None:
         if self._waiting[shard]:
-            self._chunks.add(shard, pickle.dumps(self._waiting[shard], pickle.HIGHEST_PROTOCOL))
+            self._chunks.add(shard, json.dumps(self._waiting[shard], default=_marked).encode())
             self._waiting[shard] = []
+
+
+def _marked(value: object) -> dict[str, str]:
+    if isinstance(value, datetime):
+        return {TIME: value.isoformat()}
+    raise TypeError(f"{type(value).__name__} is no plain value")
+
+
+def _with_times(found: dict[str, Any]) -> Any:
+    return datetime.fromisoformat(found[TIME]) if found.keys() == {TIME} else found

@@ -1,5 +1,6 @@
 """The README tells the truth: its commands run, its files are there, its picture shows the DAG."""
 
+import json
 import re
 import shlex
 import shutil
@@ -12,11 +13,18 @@ from tests.contract.test_dag import STAGES
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line]
+EVENTS = [
+    "vitrine simulate ../events --days 30",
+    "vitrine source events ../events",
+    "vitrine snapshot --stable bundle",
+    "vitrine validate --explain",
+]
 ELSEWHERE = {
     "make demo": "test_line.by_flow",
     "make demo DATA=path/to/folder": "test_line.test_real_photos_go_through_the_whole_line",
     "make test": ".ci/run",
     ". .venv/bin/activate": "tests.conftest.environment",
+    **dict.fromkeys(EVENTS, "test_the_walk_through_events_runs_in_its_order"),
 }
 
 
@@ -33,6 +41,15 @@ def workspace(finished, tmp_path_factory):
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ELSEWHERE])
 def test_the_command_runs(workspace, command):
     run(workspace, *shlex.split(command))
+
+
+def test_the_walk_through_events_runs_in_its_order(finished, tmp_path):
+    copy = Path(shutil.copytree(finished, tmp_path / "copy", symlinks=True))
+    for command in EVENTS:
+        run(copy, *shlex.split(command))
+    taken = json.loads((copy / "data" / "snapshot.json").read_text())
+    assert (copy / "releases" / taken["stable_release"] / "manifest.json").exists()
+    assert taken["source"]["kind"] == "events"
 
 
 def test_every_other_command_is_still_in_the_readme():

@@ -1,5 +1,6 @@
 """dvc.yaml and the signatures say the same: paths, params, command and code of every stage."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,10 @@ def test_packages_hold_no_code_in_their_init():
     """code_files follows modules, not packages: code in an __init__.py would be nobody's dep."""
     for path in Path(PROJECT).glob("components/**/__init__.py"):
         assert not [line for line in path.read_text().splitlines() if line.startswith(("import", "from", "def", "class"))], path
+
+
+def test_nothing_is_pickled():
+    """Reading a pickle runs whatever its writer wanted."""
+    files = [path for package in ("components", "flows", "monitoring") for path in (PROJECT / package).rglob("*.py")]
+    word = re.compile(r"\b(import|from) (c?pickle|dill|joblib|marshal|shelve)\b|(?<!safetensors\.)\btorch\.(load|save)\(|allow_pickle=True")
+    assert [str(path.relative_to(PROJECT)) for path in files if word.search(path.read_text())] == []

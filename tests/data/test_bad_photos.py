@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 
 import pytest
 
@@ -18,7 +19,7 @@ def ingested(folder, files):
     named = {"plain-photo": photo(), **files}
     rows = [row(n, item_id=item_id, image=f"{n}.jpg") for n, item_id in enumerate(named)]
     shop = Shop(folder).pin(write_folder(folder / "photos", rows, {f"{n}.jpg": data for n, data in enumerate(named.values())}))
-    shop.run()
+    shop.summary = shop.run()
     return shop
 
 
@@ -57,6 +58,11 @@ def test_odd_photos_are_taken_in_as_they_came(shop_of_odd_photos, kind):
     assert (image["width"], image["height"]) == (about(data).width, about(data).height)
     assert to_square(image["data"], 32).shape == (32, 32, 3)
     assert not shop_of_odd_photos.quarantined("images")
+
+
+def test_the_report_counts_what_was_converted(shop_of_odd_photos):
+    codes = Counter(code for codes in dict(CONVERTED.values()).values() for code in codes)
+    assert shop_of_odd_photos.summary.converted == dict(sorted(codes.items()))
 
 
 def test_what_was_converted_is_remembered_in_the_work_cache(tmp_path):

@@ -1,5 +1,6 @@
 """Each kind of bad picture has a code, and each odd but sound one comes out looking right."""
 
+import contextlib
 import io
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tests.picture_files import (
     many_scans,
     motion_photo,
     palette_with_transparency,
+    plain_cmyk,
     png_of,
     profile,
     scene,
@@ -33,6 +35,7 @@ from tests.picture_files import (
     ycck,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # pytest has its own filters
 RED, BLUE = (210, 30, 30), (30, 60, 200)
 GREY_RED, GREY_BLUE = 84, 67  # their luma
 
@@ -75,9 +78,9 @@ def test_colours_survive_every_format_and_conversion(kind):
         np.testing.assert_allclose(found, np.broadcast_to(colour, 3), atol=12)
 
 
-def test_cmyk_of_photoshop_is_not_a_negative():
+def test_cmyk_is_no_negative_inverted_or_not():
     """Both kinds of Adobe CMYK are stored inverted; YCCK has its inks in YCbCr besides."""
-    for data in (encoded(scene().convert("CMYK"), quality=95), ycck()):
+    for data in (encoded(scene().convert("CMYK"), quality=95), ycck(), plain_cmyk()):
         ellipse, box = colours_of(decode(data))
         assert ellipse[0] > 180 > 80 > ellipse[2]
         assert box[2] > 170 > 80 > box[0]
@@ -222,9 +225,11 @@ def test_broken_metadata_warns_nobody(tmp_path):
     assert said[0] == "" != said[1]
 
 
+GIF = encoded(scene(), "GIF")
+at = 13 + (6 << (GIF[10] & 7))  # behind the colours
 SLOW = {
-    "a JPEG of fill bytes": encoded(scene())[:-2] + b"\xff" * 20_000_000,
-    "a GIF with a long comment": encoded(scene(), "GIF")[:-1] + b"\x21\xfe" + (b"\xff" + b"a" * 255) * 80_000 + b"\0;",
+    "a JPEG of fill bytes": encoded(scene())[:-2] + b"\xff" * 31_000_000,
+    "a GIF with a long comment": GIF[:at] + b"\x21\xfe" + (b"\xff" + b"a" * 255) * 110_000 + b"\0" + GIF[at:],
     "a JPEG of EXIF": with_segments(encoded(scene()), segment(0xE1, b"Exif\0\0MM\0*" + b"a" * 65_000) * 450),
     "a PNG of texts": with_chunks(encoded(scene(), "PNG"), *[chunk(b"tEXt", b"a\0" + b"b" * 1000)] * 19_000),
 }
@@ -232,10 +237,8 @@ SLOW = {
 
 @pytest.mark.parametrize("kind", SLOW)
 def test_no_file_keeps_a_decoder_busy_for_two_seconds(kind):
-    """Each of these costs Pillow time that grows with the square of its size, or did before it was walked first."""
+    """Alone, Pillow needs more for the first: it starts over with every 64 KiB."""
     started = time.process_time()
-    try:
+    with contextlib.suppress(BadPicture):
         to_square(SLOW[kind], 32)
-    except BadPicture as fault:
-        assert fault.reason == "picture_truncated"
     assert time.process_time() - started < 2
