@@ -4,6 +4,7 @@ import errno
 import json
 import resource
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -106,22 +107,24 @@ def test_what_a_killed_run_needs_to_go_on_is_let_go_only_when_the_outs_are_in_pl
     assert seen == ["new"]
 
 
-@pytest.fixture
-def files_end_at():
-    """Has the kernel refuse to make any file longer than so many bytes, so that a write ends half way."""
+@contextmanager
+def files_ending_at(num_bytes):
+    """The kernel refuses to make any file longer than so many bytes, so that a write ends half way."""
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda num_bytes: resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_line_of_the_log_is_written_whole_or_not_at_all(toy, files_end_at):
+def test_a_line_of_the_log_is_written_whole_or_not_at_all(toy):
     toy(write)
     run("toy")
     log = Path("runs/stages.jsonl")
     before = log.read_text()
-    files_end_at(len(before) + 10)
-    with pytest.raises(OSError, match="File too large"):
+    with files_ending_at(len(before) + 10), pytest.raises(OSError, match="File too large"):
         run("toy")
     assert log.read_text() == before
     assert json.loads(before)["stage"] == "toy"
