@@ -138,7 +138,7 @@ def message(outcome: Outcome) -> str:
 
 def stage_rows(outcome: Outcome) -> list[tuple[str, ...]]:
     """The stage table, its head first: verdict, seconds, counts of rows, and where the work cache was used what it spared."""
-    head = ("stage", "verdict", "seconds", "rows in", "rows out", "quarantined", *(("reused", "recomputed") if outcome.cache else ()))
+    head = ("stage", "verdict", "seconds", "rows in", "rows out", "refused", *(("reused", "recomputed") if outcome.cache else ()))
     return [head, *(_stage_row(outcome, run) for run in outcome.runs)]
 
 

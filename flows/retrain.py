@@ -14,6 +14,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -126,9 +127,9 @@ def _without_empty_traceback(record: logging.LogRecord) -> bool:
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Table:
-    table = Table()
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)  # eight columns on a terminal of 80
+    for place, name in enumerate(rows[0]):
+        table.add_column(name, overflow="fold", no_wrap=place == 0)
     for row in rows[1:]:
         table.add_row(*map(Text, row))
     return table

@@ -68,7 +68,7 @@ def test_frozen_stages_are_counted_as_such():
 def test_what_the_work_cache_spared_stands_beside_the_stages_that_used_it():
     shown = outcome({}, run_of("split"), run_of("embed"), cache={"embed": CacheUse(2921, 33)})
     assert stage_rows(shown) == [
-        ("stage", "verdict", "seconds", "rows in", "rows out", "quarantined", "reused", "recomputed"),
+        ("stage", "verdict", "seconds", "rows in", "rows out", "refused", "reused", "recomputed"),
         ("split", "ran", "1.2", "", "", "", "", ""),
         ("embed", "ran", "1.2", "", "", "", "2,921", "33"),
     ]
