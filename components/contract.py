@@ -195,7 +195,7 @@ def run(name: str) -> Summary:
     partial = STATE / "tmp" / name
     told = functools.partial(shortage.told, name, partial, params)
     with told(), alone(name, STATE / "locks"), _emptied(partial), told():
-        started = time.time()
+        started = _started()
         summary = contract.function(**inputs, **{n: partial / t.name for n, t in targets.items()}, **configs)
         for n, target in targets.items():
             if not (partial / target.name).exists():
@@ -235,6 +235,14 @@ def _replace(source: Path, target: Path) -> None:
     if target.is_dir() and not target.is_symlink():
         os.rename(target, source.with_name(f"{source.name}.old"))
     os.replace(source, target)
+
+
+def _started() -> float:
+    """The time; from here on, the work cache counts for this run alone."""
+    from components import work_cache
+
+    work_cache.begin()
+    return time.time()
 
 
 def _log_run(name: str, started: float) -> None:

@@ -7,6 +7,8 @@ import yaml
 from components import contract
 from components.contract import Config, bind, code_digest, code_files, contract_of, path_of, run, write_json
 from components.errors import BadContract, BadParams, BadWorkspace
+from components.objects import FolderStore
+from components.work_cache import WorkCache
 
 
 class Inner(Config):
@@ -160,3 +162,11 @@ def test_a_folder_without_params_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadWorkspace, match=r"params\.yaml not found"):
         run("index")
+
+
+def test_a_run_answers_for_its_own_use_of_the_work_cache_alone(toy):
+    root = toy(write_ten)
+    earlier = WorkCache(FolderStore(root / "cache"), "earlier", {"code": "1"})
+    earlier.close()
+    run("toy")
+    assert '"cache"' not in (root / "runs/stages.jsonl").read_text()
