@@ -30,7 +30,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from components import shortage
+from components import shortage, stage_log
 from components.errors import BadContract, BadParams, BadWorkspace
 from components.process import alone, die_with_parent
 
@@ -40,7 +40,6 @@ AllParams = Annotated[Mapping[str, Any], "all params"]
 
 PARAMS = Path("params.yaml")
 STATE = Path(".vitrine")
-RUNS = Path("runs")
 CACHE = "cache"
 NO_SECTIONS = ("paths", CACHE)  # where things lie, which changes no result
 PROJECT_PACKAGES = ("components", "flows", "monitoring")
@@ -248,45 +247,16 @@ def _started() -> float:
 def _log_run(name: str, started: float) -> None:
     from components import work_cache  # here, since it reads its params through this module
 
-    RUNS.mkdir(exist_ok=True)
     row: dict[str, Any] = {
         "stage": name,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 2),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
-    if cache := work_cache.settle(name, _last_cache(name)):
+    if cache := work_cache.settle(name, stage_log.last_cache(name)):
         row["cache"] = cache
-    _append(RUNS / "stages.jsonl", json.dumps(row))
+    stage_log.append(row)
     log.info("%s: %.1f s, %d MiB at its peak", name, row["seconds"], row["peak_memory_mib"])
-
-
-def _append(path: Path, line: str) -> None:
-    """Adds the line whole or not at all, also where the disk is full."""
-    size = path.stat().st_size if path.exists() else 0
-    try:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
-    except OSError as error:
-        os.truncate(path, size)
-        error.filename = str(path)
-        raise
-
-
-def _last_cache(name: str) -> Mapping[str, Any] | None:
-    """What the stage's newest row in the log says of the work cache."""
-    path = RUNS / "stages.jsonl"
-    rows = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    mine = (row for row in map(_row, reversed(rows)) if row.get("stage") == name and "cache" in row)
-    return next((row["cache"] for row in mine), None)
-
-
-def _row(line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return {}  # cut short by a kill
-    return row if isinstance(row, dict) else {}
 
 
 def write_json(path: Path, value: Any) -> None:

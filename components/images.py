@@ -189,7 +189,7 @@ def _orientation(picture: Image.Image) -> tuple[int, bool]:
     raw = picture.info.get("exif", b"").removeprefix(b"Exif\0\0")
     try:
         found = Image.Image.getexif(picture).get(ORIENTATION_TAG, 1)  # a PNG's own getexif() decodes it
-    except Exception:
+    except Exception:  # Pillow raises many kinds on EXIF that is no EXIF: struct.error, SyntaxError, KeyError, ValueError, OverflowError
         return 1, False
     return (found if found in range(1, 9) else 1), not raw or raw.startswith(TIFF_STARTS)
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from components.contract import RUNS
+from components import stage_log
 from flows.stage import StageRun, Verdict
 
 REPORTS = Path("reports")
-STAGE_LOG = RUNS / "stages.jsonl"
 COUNTS = ("rows_in", "rows_out", "rows_quarantined")
 
 
@@ -70,21 +69,12 @@ def read_reports(stages: Sequence[str], folder: Path = REPORTS) -> dict[str, Map
     return {stage: json.loads(path.read_text(encoding="utf-8")) for stage, path in paths.items() if path.exists()}
 
 
-def read_uses(runs: Sequence[StageRun], since: str, path: Path = STAGE_LOG) -> dict[str, CacheUse]:
+def read_uses(runs: Sequence[StageRun], since: str, path: Path = stage_log.STAGE_LOG) -> dict[str, CacheUse]:
     """What each stage that ran says of the work cache in its newest row of the log, where that is no older than the UTC time `since`."""
     ran = {run.stage for run in runs if run.verdict == "ran"}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    newest = {row["stage"]: row for row in map(_row, lines) if row.get("stage") in ran and str(row.get("started", "")) >= since}
+    newest = {row["stage"]: row for row in stage_log.rows(path) if row.get("stage") in ran and str(row.get("started", "")) >= since}
     uses = {stage: row["cache"] for stage, row in newest.items() if "cache" in row}
     return {stage: CacheUse(use["reused"], use["recomputed"], tuple(use.get("changed", ()))) for stage, use in uses.items()}
-
-
-def _row(line: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return {}  # cut short by a kill
-    return row if isinstance(row, dict) else {}
 
 
 def headline(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:

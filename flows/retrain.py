@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.contract import RUNS, write_json
+from components.contract import write_json
 from components.errors import VitrineError
 from components.shortage import told
+from components.stage_log import RUNS
 from flows import outcome as outcomes
 from flows import workspace
 from flows.dag import Stage, read_dag

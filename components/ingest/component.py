@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from components import schema
-from components.contract import RUNS, In, Out, code_digest
+from components.contract import In, Out, code_digest
 from components.errors import BadData, BadPicture
 from components.ingest import quarantine as kept_out
 from components.ingest import snapshot as pinned
@@ -24,6 +24,7 @@ from components.ingest.shoppers import browse
 from components.ingest.source import Source
 from components.objects import ObjectStore
 from components.shards import write_shards
+from components.stage_log import RUNS
 from components.work_cache import WorkCache, default_store
 
 

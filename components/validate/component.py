@@ -7,7 +7,7 @@ from pathlib import Path
 from great_expectations.data_context.data_context.abstract_data_context import AbstractDataContext
 
 from components import schema
-from components.contract import RUNS, In, Out, Summary, write_json
+from components.contract import In, Out, Summary, write_json
 from components.expectations.bands import Band
 from components.expectations.findings import Finding, observed_of, report_of, stop_on
 from components.expectations.history import past_of, read_history
@@ -16,6 +16,7 @@ from components.expectations.page import page_of, write_page
 from components.expectations.profile import Profile
 from components.expectations.suites import Suite, open_context, run_suites, write_data_docs
 from components.expectations.tables import num_rows
+from components.stage_log import RUNS
 from components.validate import batches, gates
 from components.validate.advice import ADVICE
 from components.validate.config import ValidateConfig

@@ -6,12 +6,13 @@ from pathlib import Path
 from great_expectations.data_context.data_context.abstract_data_context import AbstractDataContext
 
 from components import schema
-from components.contract import RUNS, In, Out, Summary, write_json
+from components.contract import In, Out, Summary, write_json
 from components.expectations.findings import Finding, observed_of, report_of, stop_on
 from components.expectations.inspection import Part, Tables, inspect
 from components.expectations.page import page_of, write_page
 from components.expectations.suites import Suite, open_context, write_data_docs
 from components.expectations.tables import num_rows
+from components.stage_log import RUNS
 from components.validate_training import batches, gates
 from components.validate_training.advice import ADVICE
 from components.validate_training.config import ValidateTrainingConfig

@@ -8,13 +8,14 @@ from great_expectations.data_context.data_context.abstract_data_context import A
 from markupsafe import Markup
 
 from components import schema
-from components.contract import RUNS, In, Out, Summary, write_json
+from components.contract import In, Out, Summary, write_json
 from components.expectations.drawings import histogram
 from components.expectations.findings import Finding, observed_of, report_of, stop_on
 from components.expectations.inspection import Part, Tables, inspect
 from components.expectations.page import Story, page_of, write_page
 from components.expectations.suites import Suite, open_context, write_data_docs
 from components.expectations.tables import num_rows
+from components.stage_log import RUNS
 from components.towers import Serving
 from components.validate_vectors import batches, gates
 from components.validate_vectors.advice import ADVICE
