@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw, ImageFilter
 from components import schema
 from components.errors import BadPicture
 from components.ingest.admit import Rejection
-from components.ingest.decode import Measured, measure, measured, phash_of, sharpness_of, stats_of
+from components.ingest.decode import Measured, measure, measured, phash_of
 from components.objects import FolderStore
+from components.picture_stats import sharpness_of, stats_of
 from components.work_cache import Pack
 
 

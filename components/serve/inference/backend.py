@@ -1,0 +1,29 @@
+"""What turns pixels and text into vectors, behind one small interface. Shape suffixes: B rows, K served width."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from components.towers import Serving
+
+
+class Inference(Protocol):
+    """Both towers of one bundle. Raises Refused inference_failed where they cannot be reached, overloaded where their queue is full."""
+
+    @property
+    def serving(self) -> Serving:
+        """Fingerprint, width, side of the input in px."""
+
+    async def embed_square(self, square: np.ndarray) -> tuple[np.ndarray, float]:
+        """(K,) float32 unit vector and calibrated score in [0, 1] of one uint8 (H, W, 3) square of serving.image_px.
+
+        Batched with others behind the scenes. Raises Refused picture_poisonous where this very picture breaks the model, alone and while
+        a sound one passes.
+        """
+
+    async def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """(B, K) float32 unit vectors in the pictures' space."""
+
+    async def close(self) -> None:
+        """Ends what it started, after what was asked is answered."""
