@@ -1,6 +1,7 @@
 """The nearest-neighbour index as it is served: built by `index`, opened by `evaluate`, `vitrine similar` and the gateway."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +69,13 @@ class NeighbourIndex:
         return vector
 
 
-def build(folder: Path, item_ids: list[str], vectors: np.ndarray, fingerprint: str, cfg: IndexConfig) -> str:
-    """Writes an index over (N, D) unit vectors and returns its kind: exact (flat) below cfg.flat_below items, else inverted file (ivf)."""
+def build(
+    folder: Path, item_ids: list[str], vectors: np.ndarray, fingerprint: str, cfg: IndexConfig, also: Mapping[str, pa.Array] | None = None
+) -> str:
+    """Writes an index over (N, D) unit vectors and returns its kind: exact (flat) below cfg.flat_below items, else inverted file (ivf).
+
+    `also` are columns kept beside the item_ids, such as the image_id that each vector was made of.
+    """
     faiss.omp_set_num_threads(1)  # sums in one order: equal vectors give equal bytes
     dim = vectors.shape[1]
     kind = "flat" if len(item_ids) < cfg.flat_below else "ivf"
@@ -82,7 +88,7 @@ def build(folder: Path, item_ids: list[str], vectors: np.ndarray, fingerprint: s
     index.add(vectors)
     folder.mkdir(parents=True, exist_ok=True)
     faiss.write_index(index, str(folder / INDEX))
-    pq.write_table(pa.table({"item_id": pa.array(item_ids, pa.string())}), folder / ITEMS, compression="zstd")
+    pq.write_table(pa.table({"item_id": pa.array(item_ids, pa.string()), **(also or {})}), folder / ITEMS, compression="zstd")
     about = {"kind": kind, "dim": dim, "num_items": len(item_ids), "fingerprint": fingerprint, "num_probes": cfg.num_probes}
     write_json(folder / ABOUT, about)
     return kind
