@@ -105,10 +105,47 @@ EVENTS = {
             _field("request_id", pa.string(), "id of the page"),
             _field("item_id", pa.string(), "item of that page"),
             _field("ts", UTC_TIME, "UTC"),
-            _field("action", pa.string(), "click or purchase"),
+            _field("action", pa.string(), "click, purchase or like"),
         ]
     ),
 }
+
+# What the gateway writes beside, which `ingest` leaves alone: the canary's judge and whoever looks for one event read it.
+_EVENT_ID = _field("event_id", pa.string(), "id that the client gave the event; of an impression /position is added")
+EVENTS_BESIDE = {
+    "listings": pa.schema([]),
+    "images": pa.schema([]),
+    "impressions": pa.schema([_EVENT_ID]),
+    "clicks": pa.schema(
+        [
+            _EVENT_ID,
+            _field("user_id", pa.string(), "hashed", null=True),
+            _field("platform", pa.string(), "web, ios or android", null=True),
+            _field("release_id", pa.string(), "release that ranked the page, as the client says", null=True),
+        ]
+    ),
+}
+
+# A sample of what the gateway answered, as predictions/dt=YYYY-MM-DD/*.parquet. Vectors of several widths may lie in one day.
+PREDICTIONS = pa.schema(
+    [
+        _field("ts", UTC_TIME, "UTC"),
+        _field("request_id", pa.string(), "id of the request"),
+        _field("route", pa.string(), "similar, score, embed or items"),
+        _field("release_id", pa.string(), "digest of the bundle that answered"),
+        _field("item_id", pa.string(), "id, where the picture is an item's", null=True),
+        _field("image_id", pa.string(), "sha256 of the picture's bytes; null where a text was asked", null=True),
+        _field("fingerprint", pa.string(), "identity of the vector space"),
+        _field("vector", pa.list_(pa.float16()), "unit length"),
+        _field("image_score", pa.float32(), "0 to 1, higher is better; null where a text was asked", null=True),
+        *(STATS.field(name).with_nullable(True) for name in ("brightness", "sharpness", "text_share")),
+        _field("width", pa.int32(), "px", null=True),
+        _field("height", pa.int32(), "px", null=True),
+        _field("platform", pa.string(), "web, ios or android", null=True),
+        _field("app_version", pa.string(), "semantic version", null=True),
+        _field("latency_ms", pa.float32(), "ms from the request's arrival to its answer"),
+    ]
+)
 
 SPLITS = pa.schema(
     [

@@ -9,8 +9,8 @@ class Account:
     """Counts of one table's rows.
 
     repeated: the same row came before. superseded: a newer row of the item came. held_back: later than as_of, so a later snapshot takes
-    it. past_retention: older than ingest.retention_days. not_sampled: not in ingest.impression_share. left_out: sound, but it belongs to
-    something that is in no table, such as an item in quarantine or a picture that no listing shows.
+    it. past_retention: older than ingest.retention_days. not_sampled: not in ingest.impression_share. left_out: sound, but no table
+    has a place for it: it belongs to an item in quarantine, is a picture that no listing shows, or a like.
     """
 
     rows_in: int = 0

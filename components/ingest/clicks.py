@@ -8,7 +8,9 @@ import polars as pl
 from components.ingest.pages import Rule, first_of, one_of, row_rules
 from components.ingest.window import Window
 
-ACTIONS = ("click", "purchase")
+CREDITED = ("click", "purchase")
+NOTED = ("like",)  # logged for others to read: no label of ours, so it is left out
+ACTIONS = (*CREDITED, *NOTED)
 SLOT = ["request_id", "item_id"]
 KEPT, QUARANTINED, LEFT_OUT, HELD_BACK, PAST_RETENTION = "kept", "quarantined", "left_out", "held_back", "past_retention"
 BEST_FIRST = (KEPT, QUARANTINED, LEFT_OUT, HELD_BACK, PAST_RETENTION)
@@ -34,9 +36,11 @@ def fates(shown: pl.DataFrame, late: pl.DataFrame, older: pl.DataFrame) -> pl.Da
 def judged(clicks: pl.DataFrame, slots: pl.DataFrame, window: Window) -> pl.DataFrame:
     """The distinct clicks with the `fate` of their slot, and with `reason` and `detail`, null where nothing is wrong.
 
-    A click of before the window whose page is in no file is past retention, like its page.
+    A click of before the window whose page is in no file is past retention, like its page. A like is left out, with or without a page.
     """
-    fate = pl.when(pl.col("fate").is_null() & (pl.col("ts") < window.start)).then(pl.lit(PAST_RETENTION)).otherwise(pl.col("fate"))
+    is_noted = pl.col("action").is_in(NOTED).fill_null(False)
+    is_past = pl.col("fate").is_null() & (pl.col("ts") < window.start)
+    fate = pl.when(is_noted).then(pl.lit(LEFT_OUT)).when(is_past).then(pl.lit(PAST_RETENTION)).otherwise(pl.col("fate"))
     rules: list[Rule] = [
         *row_rules(window, SLOT),
         one_of("action_unknown", "action", ACTIONS),

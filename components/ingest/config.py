@@ -1,5 +1,6 @@
 """The `ingest` section of params.yaml, and what it says to each part of the stage."""
 
+import dataclasses
 import datetime as dt
 from typing import Annotated, Literal, Self
 
@@ -68,6 +69,10 @@ class IngestConfig(Config):
             as_of=as_of,
             complete=self.source == "events",
         )
+
+    def upsert_rules(self, as_of: dt.datetime) -> Rules:
+        """What a listing must be that is upserted at the gateway, for the source of events to take it later."""
+        return dataclasses.replace(self.rules(as_of), source="events", complete=True)
 
     @property
     def limits(self) -> Limits:

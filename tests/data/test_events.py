@@ -106,6 +106,18 @@ def test_a_purchase_without_a_click_is_a_click_too(shop):
     assert shop.shown()["r-1", "i-1"]["clicked"]
 
 
+def test_a_like_is_known_and_no_click_and_every_row_stands_under_one_word(shop):
+    put(shop.events, "impressions", 2, page(1, [0, 1, 2]))
+    likes = [click(1, 0, action="like"), click(1, 0, action="like"), click(77, 3, action="like"), click(1, 2, at(20), action="like")]
+    put(shop.events, "clicks", 2, [*likes, click(1, 1), click(1, 1, action="like")])
+    put(shop.events, "clicks", 20, [click(1, 2, at(19), action="like", item_id=None)])
+    summary = shop.take(as_of=at(19, 13))
+    counted = {word: count for word, count in summary.accounts["clicks"].items() if count}
+    assert counted == {"rows_in": 7, "rows_out": 1, "repeated": 1, "left_out": 3, "quarantined": 2}
+    assert summary.quarantined_clicks == {"id_missing": 1, "time_in_future": 1}
+    assert done(shop) == {("r-1", "i-1"): "clicked"}
+
+
 def test_rows_later_than_as_of_wait_for_a_later_snapshot_and_then_come_once(shop):
     put(shop.events, "listings", 3, [listing(0, at(3), price=1.0), listing(9, at(3))])
     put(shop.events, "images", 3, [image(9)])

@@ -43,7 +43,7 @@ def pages(draw):
 @st.composite
 def clicks(draw):
     day = draw(st.integers(1, DAYS))
-    action = draw(st.sampled_from(["click", "click", "purchase", "hover"]))
+    action = draw(st.sampled_from(["click", "click", "purchase", "like", "hover"]))
     return Row("clicks", day, click(draw(st.integers(0, 6)), draw(NUMBERS), at(day, 13), action=action))
 
 
