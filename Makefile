@@ -25,6 +25,7 @@ system-deps:
 demo: setup
 	vitrine source $(if $(DATA),folder "$(DATA)",simulate)
 	vitrine retrain
+	@echo "Look at it: $(BIN)/vitrine serve --port 8080, then open http://127.0.0.1:8080/"
 
 test: setup lint
 	$(BIN)/python -m pytest

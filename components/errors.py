@@ -11,6 +11,7 @@
     │   └── BadPicture  one picture cannot be used; carries its reason code
     ├── StoreFailed     an object store cannot be reached or refuses
     ├── BadBundle       a bundle's file is missing, altered or of another model
+    ├── BadState        what the gateway keeps on disk is damaged
     └── JudgeFailed     a judge gave no usable answer after its retries
         └── CallLimit   label.max_calls would be passed
 
@@ -65,6 +66,10 @@ class StoreFailed(VitrineError):
 
 class BadBundle(VitrineError):
     """A file of a bundle is missing, altered or belongs to another model."""
+
+
+class BadState(VitrineError):
+    """What the gateway keeps on disk, or in its database, is damaged or was written by another version."""
 
 
 class JudgeFailed(VitrineError):

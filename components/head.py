@@ -63,11 +63,13 @@ def pooled(trunk: SiglipVisionModel, last_BTD: Tensor) -> Tensor:
 def features(kept: list[Tensor], layers: list[int]) -> Tensor:
     """(B, F): of each layer read, the mean of its tokens in each of 3 x 3 cells, and the spread over all of them.
 
-    Cells say where: clutter lies at the edge, a product in the middle. Spread is what blur and glare take away.
+    Cells say where: clutter lies at the edge, a product in the middle. Spread is what blur and glare take away. Means are products, since
+    onnxruntime sums a mean over one photo in another order than over two, and a photo's answer would depend on its batch in the last bit.
     """
     read = [kept[i] for i in layers]
-    cells = cell_means(read[0].shape[1]).to(read[0])
-    spread = [((t - t.mean(dim=1, keepdim=True)).square().mean(dim=1) + 1e-6).sqrt() for t in read]
+    num_tokens = read[0].shape[1]
+    cells, whole = cell_means(num_tokens).to(read[0]), torch.full((1, num_tokens), 1 / num_tokens).to(read[0])
+    spread = [(whole @ (t - whole @ t).square() + 1e-6).sqrt().flatten(1) for t in read]
     return torch.cat([(cells @ t).flatten(1) for t in read] + spread, dim=-1)
 
 

@@ -61,18 +61,13 @@ class Towers:
     @classmethod
     def open(cls, folder: Path, *, threads: int = 0) -> "Towers":
         """The towers kept in `folder`; `threads` 0 lets onnxruntime choose. Raises BadBundle where a file is missing."""
-        for name in (SERVING, IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, CALIBRATOR):
-            if not (folder / name).is_file():
-                raise BadBundle(f"{folder} holds no exported model: {name} is missing")
+        check_there(folder, SERVING, IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, CALIBRATOR)
         serving = Serving.read(folder)
-        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        tokenizer.enable_truncation(serving.max_tokens)
-        tokenizer.enable_padding(length=serving.max_tokens, pad_id=serving.pad_id, pad_token=tokenizer.id_to_token(serving.pad_id))
         return cls(
             serving,
             open_session(folder / IMAGE_GRAPH, threads),
             open_session(folder / TEXT_GRAPH, threads),
-            tokenizer,
+            open_tokenizer(folder, serving),
             Calibrator.read(folder / CALIBRATOR),
         )
 
@@ -88,15 +83,37 @@ class Towers:
 
     def embed_titles(self, titles: list[str]) -> np.ndarray:
         """(B, K) float32 unit vectors in the pictures' space. Text is NFC and one line."""
-        cleaned = [" ".join(unicodedata.normalize("NFC", t).split()) for t in titles]
-        ids = np.array([e.ids for e in self.tokenizer.encode_batch(cleaned)], np.int64).reshape(len(titles), -1)
-        vectors: np.ndarray = self.text.run(None, {"tokens": ids})[0]
+        vectors: np.ndarray = self.text.run(None, {"tokens": token_ids(self.tokenizer, titles)})[0]
         return vectors
 
 
-def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
-    """A CPU session on one graph; `threads` 0 lets onnxruntime choose."""
+def check_there(folder: Path, *names: str) -> None:
+    """Raises BadBundle where a file of an export is missing."""
+    for name in names:
+        if not (folder / name).is_file():
+            raise BadBundle(f"{folder} holds no exported model: {name} is missing")
+
+
+def open_tokenizer(folder: Path, serving: Serving) -> Tokenizer:
+    """The export's tokenizer, which cuts and pads to serving.max_tokens."""
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer.enable_truncation(serving.max_tokens)
+    tokenizer.enable_padding(length=serving.max_tokens, pad_id=serving.pad_id, pad_token=tokenizer.id_to_token(serving.pad_id))
+    return tokenizer
+
+
+def token_ids(tokenizer: Tokenizer, titles: list[str]) -> np.ndarray:
+    """int64 (B, T): what the text graph reads. Text is NFC and one line."""
+    cleaned = [" ".join(unicodedata.normalize("NFC", t).split()) for t in titles]
+    return np.array([e.ids for e in tokenizer.encode_batch(cleaned)], np.int64).reshape(len(titles), -1)
+
+
+def open_session(path: Path, threads: int = 0, *, spin: bool = True) -> onnxruntime.InferenceSession:
+    """A CPU session on one graph; `threads` 0 lets onnxruntime choose. Threads that spin between products are quicker, and keep whoever
+    else needs the cores from them."""
     options: Any = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    if not spin:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -109,6 +109,40 @@ def validate(
     raise SystemExit(0 if show(explain) else 1)
 
 
+key = typer.Typer(no_args_is_help=True, help="API keys of the gateway; see docs/access.md.")
+app.add_typer(key, name="key")
+
+
+@key.command("create")
+def key_create(
+    scope: Annotated[list[str], typer.Option(help="read, write or admin; once for each, none implies another.")],
+    rate: Annotated[float | None, typer.Option(help="Requests a second; serve.access.new_key unless given.")] = None,
+    burst: Annotated[int | None, typer.Option(min=1, help="Requests at once; serve.access.new_key unless given.")] = None,
+    note: Annotated[str, typer.Option(help="Who uses it.")] = "",
+    expires: Annotated[str | None, typer.Option(help="First day, in UTC, on which it is refused, such as 2027-01-31.")] = None,
+) -> None:
+    """Make a key and print it, this once: only its hash is kept."""
+    from flows.keys import create
+
+    typer.echo(create(scope, rate, burst, note, expires))
+
+
+@key.command("list")
+def key_list() -> None:
+    """Show the keys that there are, without what they are compared with."""
+    from flows.keys import show
+
+    show()
+
+
+@key.command("revoke")
+def key_revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="The part of the key between the underscores.")]) -> None:
+    """Refuse a key from now on; a gateway that runs does so within a second."""
+    from flows.keys import withdraw
+
+    typer.echo(f"revoked in {withdraw(key_id)}")
+
+
 @app.command()
 def similar(
     item_id: Annotated[str | None, typer.Argument(help="An item of the bundle.")] = None,
@@ -122,6 +156,34 @@ def similar(
     from flows.similar import show
 
     show(item_id, text, photo, sheet, num, bundle)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than loopback only with API keys, see `vitrine key`.")
+    ] = "127.0.0.1",
+    bundle: Annotated[Path | None, typer.Option(help="Folder of the bundle; the workspace's own unless given.")] = None,
+) -> None:
+    """Serve similar items and image scores over HTTP, with a page to look at them, from a copy of the bundle."""
+    from flows.serve import serve
+
+    serve(host, port, bundle)
+
+
+@app.command("triton-repository")
+def triton_repository(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Model repository to write to; models of other bundles in it stay.")],
+    backend: Annotated[str, typer.Option(help="onnxruntime, or python, which needs numpy and onnxruntime beside it.")] = "onnxruntime",
+    instances: Annotated[int, typer.Option(min=1, help="Of each model.")] = 1,
+) -> None:
+    """Write a bundle's towers as a model repository for a Triton server; serve.inference.backend: triton then asks that server."""
+    from flows.triton_repository import write
+
+    for name in write(bundle, folder, backend, instances):
+        typer.echo(f"wrote {folder / name}")
 
 
 def main() -> None:

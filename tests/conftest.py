@@ -56,6 +56,7 @@ SMALL: dict[str, Any] = {
     "score": {"head": {"epochs": 3}, "own_trunk": {"when": "never"}, "num_anchors": 32},
     "export": {"dim": 16, "num_calibration_photos": 16, "num_parity_titles": 8},
     "evaluate": {"num_draws": 50},
+    "serve": {"inference": {"threads": 1}},  # pinned, so that no start of a gateway measures
 }
 
 

@@ -26,7 +26,8 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 def quantise(source: Path, target: Path, batches: Iterator[np.ndarray]) -> None:
     """Writes `source` with its weighted products in int8, per channel. `batches` are (B, 3, H, W) float32 calibration pixels.
 
-    MatMuls of two activations, which are attention's, stay in fp32.
+    MatMuls of two activations, which are attention's, stay in fp32, and so do the products' results: rounding those again would cost
+    time and closeness (docs/benchmarks.md).
     """
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
@@ -41,6 +42,7 @@ def quantise(source: Path, target: Path, batches: Iterator[np.ndarray]) -> None:
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
             nodes_to_exclude=_weightless(onnx.load(str(prepared))),
+            extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
         )
 
 

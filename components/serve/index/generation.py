@@ -48,7 +48,10 @@ class Generation(Protocol):
         """The item, or None where it was never there or was deleted."""
 
     async def put(self, rows: Sequence[Placed], *, fingerprint: str) -> int:
-        """How many of the rows were newer than what stood there (item.updated_at); they are durable and can be found when this returns."""
+        """How many of the rows were newer than what stood there (item.updated_at); they are durable and can be found when this returns.
+
+        Of two with the same updated_at the later write stays.
+        """
 
     async def delete(self, item_id: str, at: dt.datetime) -> bool:
         """True where an item no newer than `at` was there and is gone. Older rows that come later do not bring it back."""
@@ -57,10 +60,13 @@ class Generation(Protocol):
         """How many items can be found."""
 
     async def sample(self, n: int, seed: int) -> list[Placed]:
-        """n items at random, or all where there are fewer."""
+        """n items at random, or all where there are fewer. The same seed gives the same ones as long as nothing is written."""
 
     async def page(self, after: str | None, limit: int) -> list[Placed]:
-        """The next `limit` items by item_id, for copying a generation."""
+        """The next `limit` items by item_id, in the order of code points, for copying a generation."""
+
+    async def item_ids(self, after: str | None, limit: int) -> list[str]:
+        """The next `limit` ids in the order of page(), for comparing what generations hold."""
 
     async def score_quantiles(self) -> np.ndarray:
         """(101,) the percentiles 0 to 100 of the items' Image Scores; empty where there are no items. May lag behind by a minute."""
@@ -73,10 +79,10 @@ class IndexStore(Protocol):
         """All that are kept, oldest first."""
 
     async def create(self, name: str, *, release_id: str, fingerprint: str, dim: int) -> Generation:
-        """An empty generation, not complete."""
+        """An empty generation, not complete. Raises Refused release_refused where the name is taken."""
 
-    async def fill(self, name: str, rows: Sequence[Placed]) -> int:
-        """As put(), in bulk and only where nothing newer stands: for building; durable once finished() returns."""
+    async def fill(self, name: str, rows: Sequence[Placed], *, fingerprint: str) -> int:
+        """As put(), in bulk and only where nothing as new stands: for building, while puts go on; durable once finished() returns."""
 
     async def finished(self, name: str) -> None:
         """Makes the generation searchable at full speed, and complete."""

@@ -1,0 +1,1 @@
+"""The index in PostgreSQL with pgvector, shared by any number of replicas."""

@@ -1,0 +1,79 @@
+"""Similar items: by item, by text, by picture."""
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, UploadFile
+
+from components.serve.access.strict_json import StrictRoute
+from components.serve.gateway import Answer, answered, caller_of, gateway_of
+from components.serve.items import Filters, Hit
+from components.serve.observing import observe
+from components.serve.problems import Refused
+from components.serve.routes.uploads import Multipart, bytes_of
+from components.serve.told import SimilarAnswer
+from components.serve.wire import Asked, SimilarBody, SimilarQuery
+
+
+class SimilarForm(SimilarQuery):
+    """The form of POST /v1/similar/upload."""
+
+    picture: UploadFile
+
+
+router = APIRouter(prefix="/v1", tags=["similar items"], route_class=StrictRoute)
+
+
+@router.get("/similar", response_model=SimilarAnswer)
+async def similar_to(request: Request, asked: Annotated[SimilarQuery, Query()]) -> Answer:
+    """The k items most similar to an item of the catalogue, or to a text."""
+    return await answer(request, asked, asked.item_id, asked.text, None, asked.k, asked.filters)
+
+
+@router.post("/similar", response_model=SimilarAnswer)
+async def similar(request: Request, asked: SimilarBody) -> Answer:
+    """The same, and to a picture in base64 or by URL."""
+    data = await gateway_of(request).asking.bytes_of(asked.picture_base64, asked.picture_url)
+    return await answer(request, asked, asked.item_id, asked.text, data, asked.k, asked.filters.filters)
+
+
+@router.post("/similar/upload", response_model=SimilarAnswer)
+async def similar_to_upload(request: Request, asked: Annotated[SimilarForm, Multipart]) -> Answer:
+    """The same to an uploaded picture."""
+    return await answer(request, asked, asked.item_id, asked.text, await bytes_of(request, asked.picture), asked.k, asked.filters)
+
+
+async def answer(
+    request: Request, asked: Asked, item_id: str | None, text: str | None, data: bytes | None, k: int, filters: Filters
+) -> Answer:
+    """The neighbours of a query, in one release from beginning to end."""
+    began, gateway = time.perf_counter(), gateway_of(request)
+    if k > gateway.cfg.queries.max_k:
+        raise Refused("invalid", f"k is {k}, at most {gateway.cfg.queries.max_k} are given")
+    with gateway.router.of(asked.release, asked.fingerprint).lease() as served:
+        sampled = gateway.predictions.should(caller_of(request).request_id)
+        query = await gateway.asking.query(served, item_id, text, data, want_stats=sampled)
+        hits = await served.generation.search(query.vector, k + 1, filters, fingerprint=served.fingerprint)
+        hits = [hit for hit in hits if hit.item.item_id != item_id][:k]
+        if sampled:
+            observe(request, served, query, began)
+        if not hits:
+            gateway.meters.empty.labels(served.release_id[:12]).inc()
+        return answered(request, served, began, {"query": query.about, "items": [told(hit) for hit in hits]})
+
+
+def told(hit: Hit) -> dict[str, Any]:
+    """A neighbour as the answer shows it."""
+    item = hit.item
+    return {
+        "item_id": item.item_id,
+        "title": item.title,
+        "category": item.category,
+        "price": item.price,
+        "currency": item.currency,
+        "status": item.status,
+        "image_id": item.image_id,
+        "picture": f"/v1/pictures/{item.image_id}",
+        "cosine": round(hit.cosine, 6),
+        "image_score": round(hit.image_score, 6),
+    }
