@@ -14,6 +14,7 @@ from components.serve.served import Served
 
 NUM_COMPARED = 500  # items that stand for the catalogue: a percentile is then right to about 2 in 100
 ROWS = COLUMNS = 4  # as coarse as a person can act on ("the lower left is cluttered"); one row of inference each
+NUM_ROWS = 1 + ROWS * COLUMNS  # of inference that an explanation costs
 
 ScoreOf = Callable[[np.ndarray], Awaitable[float]]
 

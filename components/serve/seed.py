@@ -36,10 +36,10 @@ class Seed:
                 raise BadWorkspace(f"{path} does not exist: a gateway begins with a catalogue; run `make demo` or `dvc repro` first")
 
     def items(self) -> Iterator[Item]:
-        """Every listing with its picture's size and statistics, shard by shard."""
+        """Every listing that is not deleted, with its picture's size and statistics, shard by shard."""
         for path in shard_paths(self.listings):
             pictures = _pictures(self.images / path.name, ["image_id", "width", "height", "stats"])
-            for row in pq.read_table(path).to_pylist():
+            for row in pq.read_table(path, filters=[("status", "!=", "deleted")]).to_pylist():
                 yield _item(row, pictures[row["image_id"]])
 
     def copy(self, store: ObjectStore, now: dt.datetime) -> None:

@@ -9,7 +9,6 @@ from components.serve.items import Filters
 
 MAX_ID_CHARS = 128
 MAX_DEPTH = 10
-STATUSES = ("on_sale", "sold", "deleted")
 SURROGATES = range(0xD800, 0xE000)
 
 
@@ -23,7 +22,7 @@ def _clean(text: str) -> str:
 Text = Annotated[str, AfterValidator(_clean)]
 Id = Annotated[Text, Field(min_length=1, max_length=MAX_ID_CHARS)]
 Price = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
-Status = Literal["on_sale", "sold", "deleted"]
+Status = Literal["on_sale", "sold"]  # DELETE is for what is deleted
 Name = Annotated[Text, Field(min_length=1, max_length=200)]
 Base64 = Annotated[str, Field(min_length=1)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -42,7 +41,7 @@ class WireFilters(Wire):
     category: list[Name] = Field(default=[], max_length=MAX_DEPTH)
     min_price: Price | None = None
     max_price: Price | None = None
-    status: list[Status] = Field(default=[], max_length=len(STATUSES))
+    status: list[Status] = Field(default=[], max_length=2)
 
     @property
     def filters(self) -> Filters:

@@ -23,6 +23,7 @@ ELSEWHERE = {
     "make demo": "test_line.by_flow",
     "make demo DATA=path/to/folder": "test_line.test_real_photos_go_through_the_whole_line",
     "make test": ".ci/run",
+    "vitrine serve --port 8080": "tests.serve.test_serve_command",
     ". .venv/bin/activate": "tests.conftest.environment",
     **dict.fromkeys(EVENTS, "test_the_walk_through_events_runs_in_its_order"),
 }

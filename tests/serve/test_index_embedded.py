@@ -96,7 +96,7 @@ def test_what_was_acknowledged_is_there_after_kill_9_at_any_moment(place, seed):
                         wanted = row_of(pair, side, int(row.item.title))
                         assert row.item == wanted.item
                         assert row.image_score == pytest.approx(wanted.image_score)
-                        np.testing.assert_array_equal(row.vector, wanted.vector)
+                        np.testing.assert_allclose(row.vector, wanted.vector, atol=5e-4)  # kept in 16 bits a value once compacted
                         assert (await ids(generation, row.vector, 1)) == [row.item.item_id]
                         found += 1
             assert await generation.count() == found == len(await generation.item_ids(None, 10_000))

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, UploadFile
 
+from components.serve.access.caller import charge
 from components.serve.access.strict_json import StrictRoute
-from components.serve.explain import explanation
+from components.serve.explain import NUM_ROWS, explanation
 from components.serve.gateway import Answer, Gateway, answered, caller_of, gateway_of
 from components.serve.observing import observe
 from components.serve.problems import Refused
@@ -46,6 +47,7 @@ async def answer(request: Request, asked: Asked, item_id: Id | None, data: bytes
         query = await gateway.asking.query(served, item_id, None, data, want_stats=sampled or explain)
         found = {name: query.about[name] for name in ("image_id", "image_score")} | {"percentile": await _share_below(served, query.about)}
         if explain:
+            charge(request.scope, NUM_ROWS - 1)
             found["explanation"] = await _explained(gateway, served, query.about["image_id"], data)
         if sampled:
             observe(request, served, query, began)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import faiss
 import numpy as np
 
 from components.neighbours import IndexConfig
@@ -31,16 +30,12 @@ def load(folder: Path, journal: Journal, cfg: IndexConfig) -> Memory:
         snapshots.remove_all(folder)
         snapshot, columns = None, Columns()
     assert columns is not None
-    memory = Memory(snapshot.base if snapshot else empty(journal.about.dim), columns, journal.about.dim)
+    base = snapshot.base if snapshot else Base.over(bases.empty(journal.about.dim), cfg.num_probes, 0, 0)
+    memory = Memory(base, columns, journal.about.dim)
     for row, vector in journal.changed_after(snapshot.seq if snapshot else 0):
         item, score = from_bytes(row)
         memory.put(Placed(item, vector_from_bytes(vector), score))
     return memory
-
-
-def empty(dim: int) -> Base:
-    """A base without vectors."""
-    return Base.over(faiss.IndexFlatIP(dim), 1, 0, 0)
 
 
 def _columns_of(snapshot: Snapshot, journal: Journal) -> Columns | None:
