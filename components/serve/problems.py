@@ -6,8 +6,6 @@ from typing import Any
 
 from components.errors import VitrineError
 
-PICTURE = "picture_"
-
 
 @dataclass(frozen=True)
 class Kind:
