@@ -7,7 +7,10 @@ DATA ?=
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup system-deps demo test lint bench chaos clean
+TRITON := .venv-triton
+TRITON_PYTHON ?= /usr/bin/python3.11
+
+.PHONY: setup system-deps triton-test-env demo test lint bench chaos clean
 
 setup: $(STAMP)
 
@@ -20,7 +23,15 @@ $(STAMP): pyproject.toml constraints.txt
 
 system-deps:
 	sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
-	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends chromium
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends chromium python3.11-venv
+
+# A real Triton server for the tests, in an environment of its own: the wheel that brings one wants numpy below 2 and Debian's Python.
+triton-test-env: $(TRITON)/.installed
+
+$(TRITON)/.installed:
+	test -x $(TRITON)/bin/python || $(TRITON_PYTHON) -m venv $(TRITON)
+	$(TRITON)/bin/pip install --quiet nvidia-pytriton==0.7.0 'numpy<2' "$$(grep '^onnxruntime==' constraints.txt)"
+	touch $@
 
 demo: setup
 	vitrine source $(if $(DATA),folder "$(DATA)",simulate)
