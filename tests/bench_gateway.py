@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench_picture_queries import bench_pictures
-from tests.load import Ask, Load, Tally, poisson, request, run
+from tests.load import Ask, Load, Tally, poisson, run
 from tests.served import Server, fill, load_of_machine, made_item, make_shop, serving
+from tests.wire_bytes import request
 
 K = 10
 WARM_UP_S = 2.0

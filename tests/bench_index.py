@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import multiprocessing
 import os
 import resource
 import statistics
@@ -133,27 +134,39 @@ async def bench(backend: str, num_items: int, dim: int, num_queries: int, cfg: I
     vectors, queries = drawn(num_items, dim, 1), drawn(num_queries, dim, 2)
     print(f"\n### {backend}, {num_items:,} x {dim}\n\n| step | seconds | CPU of this process (s) | memory (MiB) |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        place, before, used = Place(backend, Path(folder)), memory_mib(), cpu_s()
+        place, used = Place(backend, Path(folder)), cpu_s()
         async with place.open(cfg) as store:
             with told("fill"):
                 await fill(store, vectors)
             with told("finished"):
                 await store.finished("g")
-            built_s, per_item = cpu_s() - used, (memory_mib() - before) * 2**20 / num_items
-        with told("open again"):
-            store = await place.open(cfg).__aenter__()
-            generation = await store.generation("g")
-        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-        print(f"\nCPU of fill and finished: {built_s:.1f} s. In memory {per_item:,.0f} bytes an item, on disk {size / num_items:,.0f}.")
-        print("\n| query | queries/s | median (ms) | p95 (ms) | numpy queries/s | ratio | recall@10 |\n|---|---|---|---|---|---|---|")
-        plain = await compare("all items", generation, vectors, queries)
-        for share, filters in FILTERED.items():
-            await compare(f"a filter that leaves {share}", generation, vectors, queries, filters)
-        if backend == "embedded":
-            await half_full(generation, vectors, queries)
-            if dim == 768:
-                judged(plain, built_s)
-        await store.close()
+        built_s, before = cpu_s() - used, memory_mib()
+        async with contextlib.AsyncExitStack() as stack:
+            with told("open again"):
+                store = await stack.enter_async_context(place.open(cfg))
+                generation = await store.generation("g")
+            in_memory, on_disk = (memory_mib() - before) * 2**20, disk_bytes(backend, Path(folder))
+            print(f"\nCPU of fill and finished: {built_s:.1f} s.", end=" ")
+            print(f"Bytes an item: {in_memory / num_items:,.0f} in memory, {on_disk / num_items:,.0f} on disk.")
+            print("\n| query | queries/s | median (ms) | p95 (ms) | numpy queries/s | ratio | recall@10 |\n|---|---|---|---|---|---|---|")
+            plain = await compare("all items", generation, vectors, queries)
+            for share, filters in FILTERED.items():
+                await compare(f"a filter that leaves {share}", generation, vectors, queries, filters)
+            if backend == "embedded":
+                await half_full(generation, vectors, queries)
+                if dim == 768:
+                    judged(plain, built_s)
+
+
+def disk_bytes(backend: str, folder: Path) -> int:
+    """What the generation takes on disk, indexes included."""
+    if backend == "embedded":
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    import psycopg
+
+    with psycopg.connect(os.environ["VITRINE_POSTGRES_DSN"]) as connection:
+        (size,) = connection.execute("SELECT pg_total_relation_size('vitrine_items_1')").fetchone() or (0,)
+        return int(size)
 
 
 async def half_full(generation: Generation, vectors: np.ndarray, queries: np.ndarray) -> None:
@@ -172,25 +185,32 @@ def judged(figures: dict[str, float], built_s: float) -> None:
         print(f"\n{name}: {found[name]:.3g}, wanted {wanted:g}: {'reached' if reached else 'NOT REACHED'}")
 
 
-async def all_of(arguments: argparse.Namespace) -> None:
-    """Every table that was asked for."""
+def one(dim: int, arguments: argparse.Namespace) -> None:
+    """The tables of one width."""
     cfg = bind(IndexConfig, "index", read_params())
-    for dim in arguments.dims:
-        if not arguments.postgres:
-            await bench("embedded", arguments.items, dim, arguments.queries, cfg)
-        else:
-            from components.serve.index.postgres.pool import DSN
-            from tests.serve.postgres_server import serving
+    if not arguments.postgres:
+        asyncio.run(bench("embedded", arguments.items, dim, arguments.queries, cfg))
+        return
+    from tests.serve.postgres_server import serving
 
-            with serving() as dsn:
-                os.environ[DSN] = dsn
-                await bench("postgres", arguments.items, dim, arguments.queries, cfg)
+    with serving() as dsn:
+        os.environ["VITRINE_POSTGRES_DSN"] = dsn
+        asyncio.run(bench("postgres", arguments.items, dim, arguments.queries, cfg))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Every table that was asked for, each in a process of its own, so that one's memory is not another's."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--dims", type=int, nargs="+", default=[768, 128])
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--postgres", action="store_true")
-    asyncio.run(all_of(parser.parse_args()))
+    arguments = parser.parse_args()
+    for dim in arguments.dims:
+        process = multiprocessing.get_context("spawn").Process(target=one, args=(dim, arguments))
+        process.start()
+        process.join()
+
+
+if __name__ == "__main__":
+    main()

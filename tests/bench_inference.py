@@ -195,9 +195,12 @@ def main() -> None:
     parser.add_argument("--queued", type=int, default=128, help="squares asked for in each round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=num_cores())
+    parser.add_argument("--table", choices=["precisions", "queue"], help="one of the two tables")
     chosen = parser.parse_args()
-    precisions(chosen.cache, chosen.photos, chosen.count, chosen.rounds, chosen.threads)
-    asyncio.run(throughputs(chosen))
+    if chosen.table != "queue":
+        precisions(chosen.cache, chosen.photos, chosen.count, chosen.rounds, chosen.threads)
+    if chosen.table != "precisions":
+        asyncio.run(throughputs(chosen))
 
 
 if __name__ == "__main__":

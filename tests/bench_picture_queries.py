@@ -18,10 +18,11 @@ from components.images import normalise, to_square
 from components.photos import num_cores
 from components.towers import IMAGE_GRAPH, Serving, open_session
 from tests.bench_decode import collages
-from tests.load import Ask, Load, Tally, request, run, upload
+from tests.load import Ask, Load, Tally, run
 from tests.picture_files import segment, with_segments
 from tests.served import Server, fill, load_of_machine, make_shop, serving
 from tests.vit_bundle import picture
+from tests.wire_bytes import request, upload
 
 BATCHES = (1, 2, 4, 8, 16)
 TRY_S = 3.0
@@ -104,7 +105,7 @@ def served_per_s(server: Server, pictures: Sequence[bytes], how: str, clients: i
 
     async def drive() -> Tally:
         async with Load("127.0.0.1", server.port, clients) as load:
-            return await load.open_loop(iter(asks), itertools.repeat(0.0, len(asks)), patience_s=300)
+            return await load.all_of(asks)
 
     tally = run(drive())
     if set(tally.statuses()) != {200} or tally.unanswered:

@@ -11,7 +11,7 @@ import selectors
 import time
 from array import array
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,7 +21,6 @@ LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 CLOSING = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 BODILESS = (204, 304)
 LOST = 0  # the status of a request whose connection broke before the answer was whole
-BOUNDARY = "vitrine-load-boundary"
 
 T = TypeVar("T")
 
@@ -190,6 +189,21 @@ class Load:
 
         return await self._run(work, self._sleep_until(end_s), patience_s)
 
+    async def all_of(self, asks: Iterable[Ask]) -> Tally:
+        """As closed_loop(), until each was answered."""
+        left, waiting = iter(asks), [True]
+
+        def work() -> tuple[Ask, float] | None:
+            ask = next(left, None)
+            waiting[0] = ask is not None
+            return (ask, time.perf_counter()) if ask else None
+
+        async def answered() -> None:
+            while waiting[0] or self._in_flight:
+                await asyncio.sleep(0.005)
+
+        return await self._run(work, answered(), 0.0)
+
     async def open_loop(self, asks: Iterator[Ask], due_s: Iterable[float], patience_s: float = 60.0) -> Tally:
         """A request at each of the times, in seconds from now and rising; one that finds no connection free waits, and that counts."""
         self._late.clear()
@@ -239,19 +253,3 @@ def poisson(per_s: float, seconds: float, seed: int) -> Iterator[float]:
     rng, at_s = np.random.default_rng(seed), 0.0
     while (at_s := at_s + float(rng.exponential(1 / per_s))) < seconds:
         yield at_s
-
-
-def request(method: str, path: str, body: bytes = b"", kind: str = "application/json", headers: Mapping[str, str] | None = None) -> bytes:
-    """The bytes of a request to a server on loopback, with a body of that content type."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in (headers or {}).items())]
-    if body or method not in ("GET", "DELETE"):
-        lines += [f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
-    return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-def upload(method: str, path: str, picture: bytes, fields: Mapping[str, str] | None = None) -> bytes:
-    """The bytes of a request with a form that holds a picture."""
-    told = [(f'name="{name}"', value.encode()) for name, value in (fields or {}).items()]
-    told += [('name="picture"; filename="a.jpg"\r\nContent-Type: image/jpeg', picture)]
-    parts = [f"--{BOUNDARY}\r\nContent-Disposition: form-data; {words}\r\n\r\n".encode() + value + b"\r\n" for words, value in told]
-    return request(method, path, b"".join([*parts, f"--{BOUNDARY}--\r\n".encode()]), f"multipart/form-data; boundary={BOUNDARY}")

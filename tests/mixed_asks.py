@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from components.shards import shard_paths
-from tests.load import Ask, request, upload
+from tests.load import Ask
 from tests.mutations import mutated, seeds
 from tests.picture_files import REFUSED, chunk, encoded, segment, with_chunks, with_segments
+from tests.wire_bytes import request, upload
 
 SHARES = {"item": 0.60, "text": 0.15, "picture": 0.15, "score": 0.05, "upsert": 0.04, "poison": 0.01}
 EVENTS_BESIDE = 0.05  # requests with events, beside every one of the above

@@ -50,7 +50,7 @@ class Switch:
 @dataclass
 class Judge:
     """What was found. `stored` has the price and picture of each listing as it was last acknowledged, `unsure` those of upserts that were
-    never answered; `events` are the ids of acknowledged events."""
+    never answered; `acknowledged` has the item and price of every upsert, and `events` the ids of events."""
 
     releases: Mapping[str, Release]
     first: str
@@ -61,6 +61,7 @@ class Judge:
     faults: list[str] = field(default_factory=list)
     stored: dict[str, tuple[float, str]] = field(default_factory=dict)
     unsure: dict[str, list[tuple[float, str | None]]] = field(default_factory=dict)
+    acknowledged: set[tuple[str, float]] = field(default_factory=set)
     events: set[str] = field(default_factory=set)
     num_cosines: int = 0
     num_faults: int = 0
@@ -161,6 +162,7 @@ class Judge:
         if note.item_id not in self.stored:
             self.mix.known.append(note.item_id)
         self.stored[note.item_id] = (note.price, body["image_id"])
+        self.acknowledged.add((note.item_id, note.price))
 
     def _events(self, ask: Ask, note: Note, body: Mapping[str, Any]) -> None:
         if body["refused"] or body["repeated"] or body["accepted"] != len(note.event_ids):

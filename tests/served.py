@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -136,6 +138,35 @@ def serving(workspace: Path, *options: str, module: str | None = None) -> Iterat
         yield server
     finally:
         server.stop()
+
+
+@dataclass
+class Memory:
+    """Resident memory in MiB by second, of the gateway and of its children together, for as long as the block lasts."""
+
+    server: Server
+    rows: list[tuple[float, float, float]] = field(default_factory=list)
+
+    def __enter__(self) -> "Memory":
+        self._stop, self._began_s = threading.Event(), time.perf_counter()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(1.0):
+            with contextlib.suppress(Exception):  # it is killed while we look
+                self.rows.append((time.perf_counter() - self._began_s, *self.server.rss_mib()))
+
+    def mean(self, begin_s: float, end_s: float) -> tuple[float, float]:
+        """Of the gateway, and of its children, within that time."""
+        found = [row[1:] for row in self.rows if begin_s <= row[0] < end_s]
+        own, children = zip(*found, strict=True)
+        return statistics.mean(own), statistics.mean(children)
 
 
 def clustered(count: int, dim: int, seed: int) -> np.ndarray:

@@ -279,6 +279,35 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_takes_more_when_there_is_ro
     asyncio.run(main())
 
 
+def test_a_switch_that_cannot_be_kept_is_no_switch(place):
+    async def main() -> None:
+        async with place.generation() as (store, _):
+            (place.state / "index" / ".partial-alias.json").mkdir()
+            with pytest.raises(Refused, match="index_failed"):
+                await store.switch("g", version=0)
+            assert (await store.alias()).active is None
+            (place.state / "index" / ".partial-alias.json").rmdir()
+            assert (await store.switch("g", version=0)).active == "g"
+
+    asyncio.run(main())
+
+
+def test_a_generation_that_was_closed_answers_every_write_with_a_refusal(place):
+    async def main() -> None:
+        async with place.generation() as (store, generation):
+            await store.drop("g")
+            for call in (
+                generation.put(rows_of(unit(2)), fingerprint="fp"),
+                generation.delete("a", LATER),
+                generation.complete(),
+                generation.page(None, 5),
+            ):
+                with pytest.raises(Refused, match="release_unknown"):
+                    await asyncio.wait_for(call, 10)
+
+    asyncio.run(main())
+
+
 def test_a_snapshot_that_cannot_be_written_costs_time_at_the_next_start_only(place, caplog):
     rows = rows_of(unit(500))
 

@@ -194,8 +194,10 @@ def test_more_requests_than_connections_and_places_to_wait_are_refused(place):
         async with place.open(postgres={"pool_size": 2, "max_waiting": 3}) as store:
             await store.create("g", release_id="r", fingerprint="fp", dim=DIM)
             generation = await store.generation("g")
-            sleeping = [asyncio.create_task(_sleep(store, 1.0)) for _ in range(5)]
-            await asyncio.sleep(0.2)
+            sleeping = [asyncio.create_task(_sleep(store, 2.0)) for _ in range(5)]
+            deadline = time.monotonic() + 1
+            while store.connections.pool.get_stats().get("requests_waiting") != 3 and time.monotonic() < deadline:
+                await asyncio.sleep(0.01)
             assert await refused(generation.count()) == "overloaded"
             await asyncio.gather(*sleeping)
             assert await generation.count() == 0

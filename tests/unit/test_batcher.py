@@ -267,7 +267,7 @@ def test_closing_answers_what_was_asked_and_takes_nothing_more():
 def test_closing_ends_though_the_last_caller_gave_up():
     async def scene():
         model = Model()
-        batcher = Batcher(model, 0, limits(max_rows=1, max_wait_s=30.0))
+        batcher = Batcher(model, 0, limits(max_rows=8, max_wait_s=30.0))
         first = asyncio.create_task(batcher.ask([0]))
         await waited(lambda: model.batches)
         last = asyncio.create_task(batcher.ask([1]))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.load import LOST, Ask, Load, Tally, constant, poisson, request, run, upload
+from tests.load import LOST, Ask, Load, Tally, constant, poisson, run
+from tests.wire_bytes import request, upload
 
 ASKS = itertools.repeat(Ask(request("GET", "/"), "page"))
 
@@ -54,6 +55,17 @@ def test_a_closed_loop_keeps_every_connection_busy_and_no_more():
     tally = loaded(lambda n: (0.02, ok()), lambda load: load.closed_loop(ASKS, 0.5), num_connections=5)
     assert tally.statuses() == {200: pytest.approx(5 * 0.5 / 0.02, rel=0.3)}
     assert 19 < tally.quantile_ms(0.5) < 40
+
+
+def test_all_of_a_list_are_asked_once_though_connections_break():
+    seen = []
+    asks = [Ask(request("GET", f"/{number}"), str(number)) for number in range(50)]
+    tally = loaded(
+        lambda n: (0.001, None if n % 7 == 3 else ok()), lambda load: load.all_of(asks), judge=lambda ask, answer: seen.append(ask.kind)
+    )
+    assert sorted(seen, key=int) == [str(number) for number in range(50)]
+    assert tally.statuses() == {200: 43, LOST: 7}
+    assert tally.unanswered == 0
 
 
 def test_an_open_loop_charges_a_stall_to_everybody_who_was_due_meanwhile():

@@ -3,10 +3,13 @@ import json
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
+from typer.testing import CliRunner
 
 from components.errors import BadBundle, BadParams
 from components.serve.inference.repository import Layout, config_pbtxt, models_of, write_repository
 from components.towers import IMAGE_GRAPH, Serving
+from flows.cli import app
+from tests.conftest import PROJECT
 from tests.serve.small_towers import DIM, MAX_TOKENS, SIDE_PX, write_towers
 
 
@@ -106,3 +109,18 @@ def test_an_altered_bundle_is_refused_and_nothing_is_written(bundle, tmp_path):
     with pytest.raises(BadBundle, match="was altered"):
         write_repository(bundle, tmp_path / "models", layout())
     assert not (tmp_path / "models").exists()
+
+
+def test_the_command_names_what_it_wrote_and_refuses_an_unknown_backend(bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    command = ["triton-repository", str(bundle), str(tmp_path / "models")]
+    done = CliRunner().invoke(app, [*command, "--backend", "python", "--instances", "3"])
+    assert done.exit_code == 0, done.output
+    names = [line.rpartition("/")[2] for line in done.output.splitlines()]
+    assert len(names) == 2
+    for name in names:
+        config = config_of(tmp_path / "models" / name)
+        assert (config.backend, config.instance_group[0].count) == ("python", 3)
+    refused = CliRunner().invoke(app, [*command, "--backend", "tensorrt"])
+    assert isinstance(refused.exception, BadParams)
+    assert "known are onnxruntime, python" in str(refused.exception)

@@ -8,6 +8,7 @@ from components.serve.access.scopes import API
 from components.serve.problems import Refused
 
 RETRY_AFTER_S = 1.0
+ALWAYS = frozenset({"releases"})  # has its own bound alone: whoever goes back to the last release must get through
 
 
 class InFlight:
@@ -23,7 +24,7 @@ class InFlight:
 
     def check(self, group: str) -> None:
         """Raises Refused overloaded where there is no place for one more."""
-        if self.total >= self._max_total:
+        if self.total >= self._max_total and group not in ALWAYS:
             raise Refused("overloaded", f"{self.total} requests are being worked on", retry_after_s=RETRY_AFTER_S)
         if (bound := self._max_of.get(group)) is not None and self.of[group] >= bound:
             raise Refused("overloaded", f"{bound} requests to {API}{group} are being worked on", retry_after_s=RETRY_AFTER_S)

@@ -100,8 +100,17 @@ class Limits:
 
     async def _work(self, scope: Scope, receive: "Replay", send: Send, group: str) -> None:
         self._in_flight.enter(group)
-        # what changes something is carried through, whether or not the caller waits
-        watch = Watch(exchange_of(scope), receive, self._bounds, leaves=needed(scope["method"], scope["path"]) == "read")
+        scope_needed = needed(scope["method"], scope["path"])
+        try:
+            if scope_needed == "admin":  # a release may take minutes to load, and is loaded whether or not the caller waits
+                await self._app(scope, receive, send)
+            else:  # what changes something is carried through, whether or not the caller waits
+                await self._watched(scope, receive, send, leaves=scope_needed == "read")
+        finally:
+            self._in_flight.leave(group)
+
+    async def _watched(self, scope: Scope, receive: "Replay", send: Send, *, leaves: bool) -> None:
+        watch = Watch(exchange_of(scope), receive, self._bounds, leaves=leaves)
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
@@ -110,7 +119,6 @@ class Limits:
             watch.settle()
         finally:
             watch.end()
-            self._in_flight.leave(group)
 
 
 class Buffered:

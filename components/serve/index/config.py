@@ -44,11 +44,13 @@ class GateConfig(Config):
 
 
 class IndexServeConfig(Config):
-    """Which backend keeps the index, for how many replicas, and how many generations that answered before stay for going back."""
+    """Which backend keeps the index, for how many replicas, and how many generations that answered before stay for going
+    back. `exact_texts` compares a text with every item."""
 
     backend: Literal["embedded", "postgres"]
     replicas: int = Field(ge=1)
     keep_generations: int = Field(ge=1)
+    exact_texts: bool
     embedded: EmbeddedConfig
     postgres: PostgresConfig
     gate: GateConfig

@@ -53,7 +53,8 @@ async def answer(
     with gateway.router.of(asked.release, asked.fingerprint).lease() as served:
         sampled = gateway.predictions.should(caller_of(request).request_id)
         query = await gateway.asking.query(served, item_id, text, data, want_stats=sampled)
-        hits = await served.generation.search(query.vector, k + 1, filters, fingerprint=served.fingerprint)
+        exact = text is not None and gateway.cfg.index.exact_texts
+        hits = await served.generation.search(query.vector, k + 1, filters, fingerprint=served.fingerprint, exact=exact)
         hits = [hit for hit in hits if hit.item.item_id != item_id][:k]
         if sampled:
             observe(request, served, query, began)

@@ -37,6 +37,7 @@ class Commits:
     def __init__(self, journal: Journal, max_rows: int) -> None:
         self.journal, self.max_rows = journal, max_rows
         self.num_rows = 0
+        self.closed = False
         self._queue: queue.SimpleQueue[Waiting | Callable[[], None] | None] = queue.SimpleQueue()  # bounded by max_rows
         self._thread = threading.Thread(target=self._work, name="index-commits", daemon=True)
         self._thread.start()
@@ -46,6 +47,7 @@ class Commits:
 
         A caller that gives up waiting takes nothing back: the changes are written and applied all the same.
         """
+        self._check_open()
         if self.num_rows and self.num_rows + len(changes) > self.max_rows:
             raise Refused("overloaded", f"{self.num_rows} rows wait for the disk already", retry_after_s=RETRY_S)
         loop = asyncio.get_running_loop()
@@ -54,16 +56,21 @@ class Commits:
         self._queue.put(waiting)
         return await waiting.answer
 
+    def _check_open(self) -> None:
+        if self.closed:
+            raise Refused("release_unknown", f"generation {self.journal.about.name} was dropped or closed")
+
     async def run(self, act: Callable[[], T]) -> T:
-        """What act() returns, which the thread calls between two commits."""
+        """What act() returns, which the thread calls between two commits. Raises Refused index_failed where it cannot write."""
+        self._check_open()
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
 
         def call() -> None:
             try:
                 loop.call_soon_threadsafe(done.set_result, act())
-            except Exception as error:
-                loop.call_soon_threadsafe(done.set_exception, error)
+            except sqlite3.Error as error:
+                loop.call_soon_threadsafe(done.set_exception, self._refused(error))
 
         self._queue.put(call)
         return await done
@@ -94,13 +101,15 @@ class Commits:
             seqs = iter(self.journal.apply([change for waiting in group for change in waiting.changes]))
             answers: list[list[int] | Refused] = [[next(seqs) for _ in waiting.changes] for waiting in group]
         except sqlite3.Error as error:
-            log.error("index: %s could not be written: %s", self.journal.path, error)
-            refused = Refused("index_failed", "the index's journal could not be written", retry_after_s=RETRY_S)
-            answers = [refused] * len(group)
+            answers = [self._refused(error)] * len(group)
         try:
             group[0].loop.call_soon_threadsafe(self._answer, group, answers)
         except RuntimeError:
             log.warning("index: the event loop ended before %d changes were answered; they are kept", len(group))
+
+    def _refused(self, error: sqlite3.Error) -> Refused:
+        log.error("index: %s could not be written: %s", self.journal.path, error)
+        return Refused("index_failed", "the index's journal could not be written", retry_after_s=RETRY_S)
 
     def _answer(self, group: list[Waiting], answers: list[list[int] | Refused]) -> None:
         for waiting, answer in zip(group, answers, strict=True):
@@ -115,6 +124,7 @@ class Commits:
 
     async def close(self) -> None:
         """Ends the thread after what waits was written, and closes the journal."""
+        self.closed = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         self.journal.close()

@@ -1,6 +1,7 @@
 """When and how what was written lately moves into the base: in a thread of low priority, one generation at a time."""
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import os
@@ -13,6 +14,7 @@ from components.serve.index.embedded.building import Rebuilt, carried_over, rebu
 from components.serve.index.embedded.held import Held, forgotten_before
 from components.serve.index.embedded.memory import View
 from components.serve.index.embedded.snapshot import Snapshot
+from components.serve.problems import Refused
 
 NICENESS = 10  # requests come first
 RETRY_S = 60.0
@@ -66,9 +68,12 @@ class Compaction:
             log.error("index: %s could not be compacted: %s", self.held.journal.about.name, error)
 
     async def run(self) -> None:
-        """Has every change until now in the base when it returns."""
+        """Has every change until now in the base when it returns. Raises Refused index_failed."""
         await self.ended()
-        await self._begin()
+        try:
+            await self._begin()
+        except (MemoryError, RuntimeError) as error:  # what faiss raises
+            raise Refused("index_failed", f"the index could not be built: {error}") from None
 
     async def ended(self) -> None:
         """Returns when none is running."""
@@ -89,7 +94,8 @@ class Compaction:
         del before, view
         await asyncio.get_running_loop().run_in_executor(self.compactions.pool, _give_back)
         self._not_before_s = 0.0
-        await held.commits.run(lambda: held.journal.forget_deletions(forgotten_before(held.cfg)))
+        with contextlib.suppress(Refused):  # it was told where it was met, and there is time
+            await held.commits.run(lambda: held.journal.forget_deletions(forgotten_before(held.cfg)))
         log.info("index: %s compacted to %d items in %.1f s", held.journal.about.name, built.base.count, time.monotonic() - started)
 
     def _build(self, view: View, seq: int) -> Rebuilt:

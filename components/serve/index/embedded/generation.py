@@ -73,7 +73,6 @@ class EmbeddedGeneration:
         return await self._write(rows, fingerprint, wins_ties=False)
 
     async def _write(self, rows: Sequence[Placed], fingerprint: str, *, wins_ties: bool) -> int:
-        self._check_open()
         checks.same_space(fingerprint, self.about)
         checked = checks.rows(rows, self.about)
         if self.about.complete and self.held.memory.num_changes + len(checked) > self.held.cfg.max_changes:
@@ -92,7 +91,6 @@ class EmbeddedGeneration:
 
     async def delete(self, item_id: str, at: dt.datetime) -> bool:
         """True where the item was there; remembered either way."""
-        self._check_open()
         change = Change(checks.text(item_id, "item_id"), microseconds(checks.utc(at, "the time of a deletion")))
 
         def applied(seqs: list[int]) -> bool:
@@ -106,10 +104,6 @@ class EmbeddedGeneration:
     def _applied(self, seqs: list[int]) -> None:
         self.held.seq = max(self.held.seq, *seqs)
         self.compaction.if_due()
-
-    def _check_open(self) -> None:
-        if self.held.closed:
-            raise Refused("release_unknown", f"generation {self.about.name} was dropped or closed")
 
     async def count(self) -> int:
         """How many items can be found."""
@@ -135,9 +129,10 @@ class EmbeddedGeneration:
         return await self._read(lambda: [str(found[0]) for found in read_page(self.held.journal.path, after, limit, "item_id")], after)
 
     async def _read(self, read: Callable[[], T], after: str | None) -> T:
-        self._check_open()
         if after is not None:
             checks.text(after, "item_id")
+        if self.held.closed:
+            raise Refused("release_unknown", f"generation {self.about.name} was dropped or closed")
         try:
             return await self.readers.run(read)
         except BadState as error:

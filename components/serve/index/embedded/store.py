@@ -7,9 +7,11 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import shutil
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +32,9 @@ from components.serve.items import Placed
 from components.serve.problems import Refused
 
 FOLDER, ALIAS, LOCK = "index", "alias.json", "index"
+RETRY_S = 5.0
+
+log = logging.getLogger("vitrine")
 
 
 @dataclass
@@ -80,7 +85,8 @@ class EmbeddedStore:
         async with self._changing:
             if name in self.abouts or name in self._dropping:
                 raise Refused("release_refused", f"there is a generation {name} already")
-            await asyncio.to_thread(_make, self.folder, about)
+            with told():
+                await asyncio.to_thread(_make, self.folder, about)
             self.abouts[name] = about
         return await self.generation(name)
 
@@ -127,7 +133,8 @@ class EmbeddedStore:
             return await self._answer_by(rolled_back(self.answering))
 
     async def _answer_by(self, alias: Alias) -> Alias:
-        await asyncio.to_thread(_write_alias, self.folder / ALIAS, alias)
+        with told():
+            await asyncio.to_thread(_write_alias, self.folder / ALIAS, alias)
         self.answering = alias
         return alias
 
@@ -143,7 +150,8 @@ class EmbeddedStore:
         try:
             if generation is not None:
                 await generation.close()
-            await asyncio.to_thread(_remove, self.folder, name)
+            with told():
+                await asyncio.to_thread(_remove, self.folder, name)
         finally:
             self._dropping.discard(name)
 
@@ -156,6 +164,16 @@ class EmbeddedStore:
             await asyncio.to_thread(self._compactions.close)
             await asyncio.to_thread(self._readers.close)
             self.held_lock.close()
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """A disk that is full or fails in the block, as Refused."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        log.error("index: %s", error)
+        raise Refused("index_failed", "the index's folder could not be written", retry_after_s=RETRY_S) from None
 
 
 def _about_of(folder: Path) -> About:

@@ -56,7 +56,8 @@ class Connections:
             configure=lambda connection: _configure(connection, cfg),
             open=False,
         )
-        await pool.open()
+        with told():
+            await pool.open(wait=True, timeout=cfg.connect_timeout_s)  # which closes it where that fails
         return cls(pool, cfg, dsn)
 
     async def do(self, act: Callable[[Connection], Awaitable[T]]) -> T:
