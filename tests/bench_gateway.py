@@ -7,7 +7,6 @@ docs/benchmarks.md. Needs a finished workspace (`make demo`). See also tests/mix
 
 import argparse
 import asyncio
-import itertools
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,15 +25,16 @@ PEAK_SHARE = 0.5
 WANTED = {"share": 0.6, "tail": 5.0}
 
 
-def items_asked(num_items: int, seed: int) -> Iterator[Ask]:
-    """Similar items of items drawn at random."""
+SIMILAR, NO_SEARCH, NOTHING = "/v1/similar", "/v1/similar/no-search", "/v1/similar/no-op"
+
+
+def asked(path: str, num_items: int, seed: int) -> Iterator[Ask]:
+    """That route of an item drawn at random, again and again."""
     rng = np.random.default_rng(seed)
     while True:
         for number in rng.integers(num_items, size=1000).tolist():
-            yield Ask(request("GET", f"/v1/similar?item_id={made_item(number).item_id}&k={K}"), "similar")
-
-
-NOTHING_ASKED = itertools.repeat(Ask(request("GET", "/v1/similar/no-op"), "no-op"))
+            query = "" if path == NOTHING else f"?item_id={made_item(number).item_id}&k={K}"
+            yield Ask(request("GET", path + query), path)
 
 
 def checked(tally: Tally) -> Tally:
@@ -44,22 +44,21 @@ def checked(tally: Tally) -> Tally:
     return tally
 
 
-def alternating(server: Server, num_items: int, rounds: int, seconds: float, connections: int) -> np.ndarray:
-    """(rounds, 2) requests a second: the route that does nothing, and similar items."""
+def alternating(server: Server, num_items: int, rounds: int, seconds: float, connections: int) -> dict[str, np.ndarray]:
+    """Requests a second of each route by round, in turns of changing order."""
+    sides = {path: asked(path, num_items, seed=1) for path in (NOTHING, NO_SEARCH, SIMILAR)}
 
-    async def drive() -> list[tuple[float, float]]:
-        asks = items_asked(num_items, seed=1)
+    async def drive() -> dict[str, np.ndarray]:
+        found: dict[str, list[float]] = {path: [] for path in sides}
         async with Load("127.0.0.1", server.port, connections) as load:
-            for warm in (NOTHING_ASKED, asks):
-                await load.closed_loop(warm, WARM_UP_S)
-            found = []
+            for asks in sides.values():
+                await load.closed_loop(asks, WARM_UP_S)
             for number in range(rounds):
-                sides = [(0, NOTHING_ASKED), (1, asks)][:: -1 if number % 2 else 1]
-                per_s = {side: checked(await load.closed_loop(some, seconds)).per_s for side, some in sides}
-                found.append((per_s[0], per_s[1]))
-            return found
+                for path in list(sides)[:: -1 if number % 2 else 1]:
+                    found[path].append(checked(await load.closed_loop(sides[path], seconds)).per_s)
+        return {path: np.array(values) for path, values in found.items()}
 
-    return np.array(run(drive()))
+    return run(drive())
 
 
 def at_half_peak(server: Server, num_items: int, per_s: float, seconds: float, connections: int) -> Tally:
@@ -67,8 +66,8 @@ def at_half_peak(server: Server, num_items: int, per_s: float, seconds: float, c
 
     async def drive() -> Tally:
         async with Load("127.0.0.1", server.port, connections) as load:
-            await load.open_loop(items_asked(num_items, seed=2), poisson(per_s, WARM_UP_S, seed=0))
-            return checked(await load.open_loop(items_asked(num_items, seed=3), poisson(per_s, seconds, seed=1)))
+            await load.open_loop(asked(SIMILAR, num_items, seed=2), poisson(per_s, WARM_UP_S, seed=0))
+            return checked(await load.open_loop(asked(SIMILAR, num_items, seed=3), poisson(per_s, seconds, seed=1)))
 
     return run(drive())
 
@@ -85,16 +84,17 @@ def bench_items(chosen: argparse.Namespace, finished: Path, folder: Path) -> Non
     with serving(shop, module="tests.serve.no_op") as server:
         busy = load_of_machine()
         per_s = alternating(server, chosen.items, chosen.rounds, chosen.seconds, chosen.connections)
-        half = PEAK_SHARE * float(np.median(per_s[:, 1]))
+        half = PEAK_SHARE * float(np.median(per_s[SIMILAR]))
         tallies = [at_half_peak(server, chosen.items, half, chosen.tail_seconds, chosen.connections) for _ in range(3)]
         dim = len(server.post("/v1/embed", {"inputs": [{"text": "mug"}]})["results"][0]["vector"])
     tails = [tally.quantile_ms(0.99) / tally.quantile_ms(0.5) for tally in tallies]
     print(f"\n{chosen.items:,} items x {dim} values, k = {K}, {chosen.connections} connections, {chosen.rounds} alternating rounds of"
           f" {chosen.seconds:g} s, {busy} before\n")  # fmt: skip
     print("| | measured, median (range) | wanted |\n|---|---|---|")
-    print(f"| requests/s, route that does nothing | {spread(per_s[:, 0].tolist(), 0)} | |")
-    print(f"| requests/s, similar items of an item | {spread(per_s[:, 1].tolist(), 0)} | |")
-    print(f"| share of the route that does nothing | {spread((per_s[:, 1] / per_s[:, 0]).tolist())} | {WANTED['share']} |")
+    for path, words in ((NOTHING, "a route that does nothing"), (NO_SEARCH, "one that looks for nothing"), (SIMILAR, "similar items")):
+        print(f"| requests/s, {words} | {spread(per_s[path].tolist(), 0)} | |")
+    print(f"| share of the route that does nothing | {spread((per_s[SIMILAR] / per_s[NOTHING]).tolist())} | {WANTED['share']} |")
+    print(f"| share of the one that reads the same query and writes as much | {spread((per_s[SIMILAR] / per_s[NO_SEARCH]).tolist())} | |")
     print(f"| median latency at half of peak ({half:,.0f}/s, Poisson, from when each was due) | "
           f"{spread([tally.quantile_ms(0.5) for tally in tallies])} ms | |")  # fmt: skip
     print(f"| p99 there | {spread([tally.quantile_ms(0.99) for tally in tallies])} ms | |")

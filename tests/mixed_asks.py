@@ -61,6 +61,12 @@ def catalogue_photos(images: Path) -> list[bytes]:
     return [data for data in table["data"].to_pylist() if data.startswith(b"\xff\xd8")][:NUM_PHOTOS]
 
 
+def served_items(listings: Path) -> list[str]:
+    """The items of a catalogue that a gateway holds."""
+    tables = [pq.read_table(path, columns=["item_id"], filters=[("status", "!=", "deleted")]) for path in shard_paths(listings)]
+    return sorted(item_id for table in tables for item_id in table["item_id"].to_pylist())
+
+
 def huge() -> bytes:
     """A sound PNG of 64 megapixels in a few kilobytes: within the limit, and dear to decode."""
     return encoded(Image.new("RGB", (8000, 8000), (30, 90, 160)), "PNG")

@@ -22,7 +22,7 @@ from typing import Any
 
 from components import releases
 from tests.load import Ask, Load, Tally, poisson, run
-from tests.mixed_asks import EVENTS_BESIDE, SHARES, Mix, catalogue_photos
+from tests.mixed_asks import EVENTS_BESIDE, SHARES, Mix, catalogue_photos, served_items
 from tests.mixed_judge import Judge, Release
 from tests.mixed_promises import wanting_listings, wanting_rows
 from tests.serve.rival import rival_of
@@ -174,7 +174,7 @@ def measured(chosen: argparse.Namespace, scratch: Path, busy: str) -> bool:
     shop, rival = make_shop(scratch / "shop", chosen.finished, LENIENT), rival_of(chosen.finished, scratch / "rival", dim=48)
     first, second = (releases.keep(folder / "bundle", shop / releases.RELEASES) for folder in (chosen.finished, rival))
     known = {first: Release.read(first, chosen.finished / "bundle"), second: Release.read(second, rival / "bundle")}
-    mix = Mix(sorted(known[first].vectors), catalogue_photos(chosen.finished / "data/images"), chosen.seed)
+    mix = Mix(served_items(chosen.finished / "data/listings"), catalogue_photos(chosen.finished / "data/images"), chosen.seed)
     judge = Judge(known, first, mix)
 
     def log(text: str) -> None:

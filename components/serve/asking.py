@@ -53,8 +53,8 @@ class Asking:
 
     async def query(self, served: Served, item_id: str | None, text: str | None, data: bytes | None, *, want_stats: bool = False) -> Query:
         """The query in the release's space. Raises Refused unless just one is given."""
-        given = [name for name, value in (("item_id", item_id), ("text", text), ("a picture", data)) if value is not None]
-        if len(given) != 1:
+        if (item_id is None) + (text is None) + (data is None) != 2:
+            given = [name for name, value in (("item_id", item_id), ("text", text), ("a picture", data)) if value is not None]
             raise Refused("invalid", f"give one query: item_id, text or a picture; found {' and '.join(given) or 'none'}")
         if item_id is not None:
             return await self.of_item(served, item_id)

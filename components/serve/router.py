@@ -20,6 +20,7 @@ from components.serve.served import Golden, Served
 log = logging.getLogger("vitrine")
 
 PAGE = 500
+AT_ONCE = 16  # items that a new release is given beside each other, so that they share batches with the requests that go on
 
 Place = Callable[[Served, Item], Awaitable[Placed | None]]
 
@@ -77,7 +78,7 @@ class Router:
         async def rows() -> AsyncIterator[list[Placed]]:
             nonlocal lost
             async for some in items:
-                placed = [await place(served, item) for item in some]
+                placed = await _all_placed(place, served, some)
                 lost += placed.count(None)
                 yield [row for row in placed if row is not None]
 
@@ -96,11 +97,10 @@ class Router:
                 if await active.get(item.item_id) is None:
                     await served.generation.delete(item.item_id, item.updated_at)
         async for some in pages(active):
-            for item in some:
-                there = await served.generation.get(item.item_id)
-                if there is None or there.item.updated_at < item.updated_at:
-                    row = await place(served, item)
-                    missing += 0 if row is None else await served.generation.put([row], fingerprint=served.fingerprint)
+            there = {item.item_id: await served.generation.get(item.item_id) for item in some}
+            older = [item for item in some if (row := there[item.item_id]) is None or row.item.updated_at < item.updated_at]
+            rows = [row for row in await _all_placed(place, served, older) if row is not None]
+            missing += await served.generation.put(rows, fingerprint=served.fingerprint) if rows else 0
         return missing
 
     async def put(self, placed: Callable[[Served], Awaitable[list[Placed]]]) -> int:
@@ -176,6 +176,23 @@ class Router:
             await served.close()
         self.served.clear()
         await self.index.close()
+
+
+async def _all_placed(place: Place, served: Served, items: Sequence[Item]) -> list[Placed | None]:
+    """Every item placed, in order, some at a time; where the gateway is too busy for one, later."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: Item) -> Placed | None:
+        async with room:
+            while True:
+                try:
+                    return await place(served, item)
+                except Refused as refused:
+                    if refused.code != "overloaded":
+                        raise
+                    await asyncio.sleep(refused.retry_after_s or 1.0)
+
+    return await asyncio.gather(*(one(item) for item in items))
 
 
 def name_of(release_id: str) -> str:

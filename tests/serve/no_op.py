@@ -1,14 +1,22 @@
-"""`python -m tests.serve.no_op --port N`: `vitrine serve` with one more route, which does nothing, behind the same layers."""
+"""`python -m tests.serve.no_op --port N`: `vitrine serve` with two more routes, behind the same layers: one does nothing, and one all that
+GET /v1/similar does but look for anything.
+"""
 
 import argparse
+import time
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from components.serve import app
 from components.serve.access.strict_json import StrictRoute
-from components.serve.gateway import Answer
+from components.serve.gateway import Answer, answered, gateway_of
+from components.serve.items import Hit
+from components.serve.routes.address import asked_in
+from components.serve.routes.similar import told
+from components.serve.wire import SimilarQuery
 from flows.serve import serve
+from tests.served import made_item
 
 router = APIRouter(prefix="/v1/similar", route_class=StrictRoute)
 
@@ -17,6 +25,18 @@ router = APIRouter(prefix="/v1/similar", route_class=StrictRoute)
 async def no_op() -> Answer:
     """Nothing, said as every route says it."""
     return Answer({"status": "nothing"})
+
+
+FOUND = [told(Hit(made_item(number), 0.654321, 0.54321)) for number in range(10)]
+
+
+@router.get("/no-search")
+async def no_search(request: Request) -> Answer:
+    """The same ten items, whatever was asked."""
+    began, asked = time.perf_counter(), asked_in(request, SimilarQuery)
+    with gateway_of(request).router.of(asked.release, asked.fingerprint).lease() as served:
+        about = {"kind": "item", "item_id": asked.item_id, "image_id": FOUND[0]["image_id"], "image_score": 0.5}
+        return answered(request, served, began, {"query": about, "items": FOUND})
 
 
 class NoOp:

@@ -1,7 +1,6 @@
 """An operator gets through however busy the gateway is, and may take as long as it takes."""
 
 import asyncio
-import threading
 
 import httpx
 import pytest
@@ -13,7 +12,7 @@ from components.serve.access.stack import wrap
 from tests.serve.live_server import serve_app
 from tests.serve.small_shop import access, queries
 
-HOLDING_S = 1.5
+SLOW_S = 1.0
 
 
 def make_app() -> FastAPI:
@@ -22,7 +21,7 @@ def make_app() -> FastAPI:
     @router.post("/similar")
     @router.post("/releases")
     async def slow() -> str:
-        await asyncio.sleep(HOLDING_S)
+        await asyncio.sleep(SLOW_S)
         return "done"
 
     @router.post("/releases/rollback")
@@ -36,18 +35,13 @@ def make_app() -> FastAPI:
 
 @pytest.fixture
 def busy(tmp_path):
-    """A gateway with one place, which somebody's slow request holds; requests may take a second."""
+    """A gateway whose one place is taken, and whose requests may take half a second."""
     cfg = access(in_flight={"total": 1})
-    with (
-        serve_app(wrap(make_app(), cfg, queries(timeout_s=1.0), tmp_path, in_flight=InFlight(cfg.in_flight))) as live,
-        httpx.Client(base_url=live.url, timeout=10) as client,
-    ):
-        holder = threading.Thread(target=lambda: httpx.post(f"{live.url}/v1/similar", timeout=10))
-        holder.start()
-        while client.post("/v1/similar").json().get("code") != "overloaded":
-            pass
+    in_flight = InFlight(cfg.in_flight)
+    in_flight.enter("similar")
+    layers = wrap(make_app(), cfg, queries(timeout_s=0.5), tmp_path, in_flight=in_flight)
+    with serve_app(layers) as live, httpx.Client(base_url=live.url, timeout=10) as client:
         yield client
-        holder.join()
 
 
 def test_going_back_to_the_last_release_is_answered_though_every_place_is_taken(busy):

@@ -82,8 +82,20 @@ def query(vector_D: Any, k: int, filters: Filters, about: About) -> np.ndarray:
         text(part, "a filter")
     if any(bound is not None and math.isnan(bound) for bound in (filters.min_price, filters.max_price)):
         raise Refused("invalid", "a bound of the price is not a number")
+    if _is_sound(vector_D, about.dim):
+        return np.ascontiguousarray(vector_D)
     found: np.ndarray = vectors([vector_D] if np.ndim(vector_D) == 1 else vector_D, about.dim)[0]
     return found
+
+
+def _is_sound(vector_D: Any, dim: int) -> bool:
+    """True for what vectors() would let through as it is, at a tenth of its cost."""
+    return (
+        isinstance(vector_D, np.ndarray)
+        and vector_D.dtype == np.float32
+        and vector_D.shape == (dim,)
+        and abs(math.sqrt(float(vector_D @ vector_D)) - 1) <= UNIT_TOLERANCE
+    )
 
 
 def rows(placed: Sequence[Placed], about: About) -> list[Placed]:

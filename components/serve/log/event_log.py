@@ -23,6 +23,7 @@ FILE = "events.sqlite"
 AT_ONCE = 256  # appends of one commit
 MAX_CONFLICTS_TOLD = 1000
 JOIN_S = 1.0
+GATHER_S = 0.1  # predictions wait so long for each other: nobody waits for them, and the writer, once awake, keeps requests from running
 NOTHING = Appended(())
 
 log = logging.getLogger("vitrine")
@@ -76,6 +77,7 @@ class EventLog:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._num_waiting, self._num_predictions_waiting = 0, 0
+        self._offered: list[_Waiting] = []
         self._counts, self._closed = _Counts(), False
         self._told: set[str] = set()
         self._flusher = Flusher(journal, store, clock)
@@ -97,7 +99,9 @@ class EventLog:
             raise Refused("log_failed", "the gateway is closing", retry_after_s=5)
         if self._num_waiting and self._num_waiting + _num_rows(records) > self._journal.cfg.max_waiting:
             raise Refused("overloaded", f"{self._num_waiting} rows wait for the disk (serve.log.max_waiting)", retry_after_s=1)
-        return await self._put(records, is_prediction=False)
+        waiting = self._waiting(records, is_prediction=False)
+        self._queue.put(waiting)
+        return await waiting.future
 
     def offer(self, record: Record) -> "asyncio.Future[Appended]":
         """A prediction, which is dropped and counted where there is no room; the future need not be awaited, and raises nothing."""
@@ -106,13 +110,20 @@ class EventLog:
             dropped: asyncio.Future[Appended] = self._loop.create_future()
             dropped.set_result(NOTHING)
             return dropped
-        return self._put([record], is_prediction=True)
+        if not self._offered:
+            self._loop.call_later(GATHER_S, self._hand_over)
+        self._offered.append(self._waiting([record], is_prediction=True))
+        return self._offered[-1].future
 
-    def _put(self, records: Sequence[Record], *, is_prediction: bool) -> "asyncio.Future[Appended]":
+    def _hand_over(self) -> None:
+        for waiting in self._offered:
+            self._queue.put(waiting)
+        self._offered.clear()
+
+    def _waiting(self, records: Sequence[Record], *, is_prediction: bool) -> _Waiting:
         waiting = _Waiting(records, self._loop.create_future(), is_prediction)
         self._count_waiting(waiting, +1)
-        self._queue.put(waiting)
-        return waiting.future
+        return waiting
 
     def _count_waiting(self, waiting: _Waiting, sign: int) -> None:
         if waiting.is_prediction:
@@ -154,6 +165,7 @@ class EventLog:
         if self._closed:
             return
         self._closed = True
+        self._hand_over()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         try:

@@ -3,13 +3,14 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, UploadFile
+from fastapi import APIRouter, Request, UploadFile
 
 from components.serve.access.strict_json import StrictRoute
 from components.serve.gateway import Answer, answered, caller_of, gateway_of
 from components.serve.items import Filters, Hit
 from components.serve.observing import observe
 from components.serve.problems import Refused
+from components.serve.routes.address import asked_in, described
 from components.serve.routes.uploads import Multipart, bytes_of
 from components.serve.told import SimilarAnswer
 from components.serve.wire import Asked, SimilarBody, SimilarQuery
@@ -24,9 +25,10 @@ class SimilarForm(SimilarQuery):
 router = APIRouter(prefix="/v1", tags=["similar items"], route_class=StrictRoute)
 
 
-@router.get("/similar", response_model=SimilarAnswer)
-async def similar_to(request: Request, asked: Annotated[SimilarQuery, Query()]) -> Answer:
+@router.get("/similar", response_model=SimilarAnswer, openapi_extra=described(SimilarQuery))
+async def similar_to(request: Request) -> Answer:
     """The k items most similar to an item of the catalogue, or to a text."""
+    asked = asked_in(request, SimilarQuery)
     return await answer(request, asked, asked.item_id, asked.text, None, asked.k, asked.filters)
 
 

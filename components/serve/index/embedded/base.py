@@ -6,6 +6,8 @@ A filter leaves few rows in some cells and none in others. Probing the cells nea
 chosen among those that hold any, nearest first, until as many vectors are compared as without a filter.
 """
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -51,12 +53,12 @@ class Base:
                 cell_of[faiss.rev_swig_ptr(index.invlists.get_ids(cell), size)] = cell
         return cls(index, num_probes, cell_of, index.quantizer.reconstruct_n(0, index.nlist), trained_on, added)
 
-    @property
+    @functools.cached_property
     def count(self) -> int:
         """How many vectors it holds."""
         return int(self.index.ntotal)
 
-    @property
+    @functools.cached_property
     def num_cells(self) -> int:
         """0 where every vector is compared with."""
         return len(self.centroids)
@@ -64,7 +66,7 @@ class Base:
     def vector(self, slot: int) -> np.ndarray:
         """(D,) the vector of a slot, of unit length."""
         found = self.index.reconstruct(slot)
-        unit: np.ndarray = found / np.linalg.norm(found)
+        unit: np.ndarray = found / math.sqrt(float(found @ found))
         return unit
 
     def compared(self, k: int) -> int:
@@ -107,9 +109,11 @@ class Base:
         return cells
 
     def _search(self, query_D: np.ndarray, k: int, bits: np.ndarray | None, num_probes: int) -> Found:
-        selector = None if bits is None else faiss.IDSelectorBitmap(bits)
-        ivf = faiss.SearchParametersIVF(sel=selector, nprobe=num_probes) if self.num_cells else None
-        params = ivf or (faiss.SearchParameters(sel=selector) if selector else None)
+        if bits is None:
+            params = _probing(num_probes) if self.num_cells else None
+        else:
+            selector = faiss.IDSelectorBitmap(bits)
+            params = faiss.SearchParametersIVF(sel=selector, nprobe=num_probes) if self.num_cells else faiss.SearchParameters(sel=selector)
         cosines, slots = self.index.search(query_D[None], min(k, self.count), params=params)
         return _found(cosines[0], slots[0])
 
@@ -120,6 +124,12 @@ class Base:
         arrays = [faiss.swig_ptr(array) for array in (query_D, at, none, cosines, slots)]
         self.index.search_preassigned_c(1, arrays[0], k, *arrays[1:], False, params)  # the wrapper of this takes no selector
         return _found(cosines, slots)
+
+
+@functools.lru_cache(maxsize=256)
+def _probing(num_probes: int) -> Any:
+    """What to search with where nothing is left out; made once, since making it takes as long as a search in a small index."""
+    return faiss.SearchParametersIVF(nprobe=num_probes)
 
 
 def _found(cosines: np.ndarray, slots: np.ndarray) -> Found:

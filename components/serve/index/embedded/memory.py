@@ -1,5 +1,6 @@
 """A generation in memory: a base, the changes since, and columns over both. Slots below base.count lie in the base, others in changes."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,11 +28,13 @@ class View:
     def search(self, query_D: np.ndarray, k: int, filters: Filters, exact: bool) -> list[Hit]:
         """The k nearest alive items that the filters admit, best first, equals by item_id."""
         mask = self.alive if filters == NO_FILTERS else self.columns.admitted(filters, self.alive)
-        found = [self._of_base(query_D, k, mask, exact), self._of_changes(query_D, k, mask)]
-        cosines, slots = (np.concatenate(part) for part in zip(*found, strict=True))
-        best = np.argsort(-cosines, kind="stable")[:k]
-        hits = [self._hit(int(slot), float(cosine)) for slot, cosine in zip(slots[best], cosines[best], strict=True)]
-        return sorted(hits, key=lambda hit: (-hit.cosine, hit.item.item_id))
+        cosines, slots = self._of_base(query_D, k, mask, exact)
+        if len(mask) > self.base.count:
+            found = (cosines, slots), self._of_changes(query_D, k, mask)
+            cosines, slots = (np.concatenate(part) for part in zip(*found, strict=True))
+            best = np.argsort(-cosines, kind="stable")[:k]
+            cosines, slots = cosines[best], slots[best]
+        return self._hits(slots, cosines)
 
     def _of_base(self, query_D: np.ndarray, k: int, mask: np.ndarray, exact: bool) -> Found:
         within = mask[: self.base.count]
@@ -52,8 +55,16 @@ class View:
         best = np.argpartition(-cosines, k - 1)[:k] if k < len(rows) else slice(None)
         return cosines[best], rows[best] + self.base.count
 
-    def _hit(self, slot: int, cosine: float) -> Hit:
-        return Hit(self.item(slot), min(1.0, max(-1.0, cosine)), float(self.columns.scores[slot]))
+    def _hits(self, slots: np.ndarray, cosines: np.ndarray) -> list[Hit]:
+        """Of cosines that fall; equals are put in the order of their ids."""
+        items, scores = self.columns.items, self.columns.scores[slots].tolist()
+        hits = [
+            Hit(there(items[slot]), cosine if -1.0 <= cosine <= 1.0 else math.copysign(1.0, cosine), score)
+            for slot, cosine, score in zip(slots.tolist(), cosines.tolist(), scores, strict=True)
+        ]
+        if len({hit.cosine for hit in hits}) < len(hits):
+            hits.sort(key=lambda hit: (-hit.cosine, hit.item.item_id))
+        return hits
 
     def item(self, slot: int) -> Item:
         """The item of a slot that is alive."""
