@@ -1,5 +1,5 @@
-"""`python -m tests.mixed_load --finished WORKSPACE`: a mixed load above capacity on a real `vitrine serve`, with a release switch in its
-middle, and kill -9 at its end; then everything that was acknowledged must be there.
+"""`python -m tests.mixed_load --finished WORKSPACE`: a mixed load above capacity on a real `vitrine serve`, with a release switch early in
+it, and kill -9 at its end; then everything that was acknowledged must be there.
 
 First measures capacity in a closed loop, then sends `--factor` times as much in an open loop for `--minutes`. The mix is that of
 tests/mixed_asks.py; tests/mixed_judge.py says what an answer may be. Prints Markdown for docs/benchmarks.md; leaves with status 1 where
@@ -30,6 +30,7 @@ from tests.served import Memory, Server, load_of_machine, make_shop, serving
 
 CLOSED_CONNECTIONS, OPEN_CONNECTIONS = 64, 400
 CAPACITY_S = 20.0
+SWITCH_AT = 0.1  # of the run: within the warm-up, so that the two windows that memory is compared over both hold two releases
 KILL_BEFORE_END_S = 2.0
 RETRY_S = 2.0
 MAX_GROWTH = 0.10
@@ -64,11 +65,11 @@ class Run:
         self.log(f"capacity {self.capacity_per_s:.0f}/s: {dict(statuses)}, median {tally.quantile_ms(0.5):.0f} ms")
 
     def overload(self, mix: Mix, per_s: float) -> None:
-        """The open loop, with the switch in its middle and the kill at its end."""
+        """The open loop, with the switch in its warm-up and the kill at its end."""
 
         async def drive() -> Tally:
             async with Load("127.0.0.1", self.server.port, OPEN_CONNECTIONS, self.judge) as load:
-                timers = [threading.Timer(self.seconds / 2, self.switch_release, [mix]), threading.Timer(self.seconds, self.kill)]
+                timers = [threading.Timer(self.seconds * SWITCH_AT, self.switch_release, [mix]), threading.Timer(self.seconds, self.kill)]
                 for timer in timers:
                     timer.daemon = True
                     timer.start()

@@ -198,14 +198,16 @@ def test_two_bundles_share_the_cores_and_keep_their_own_answers(tmp_path):
 
 def test_the_event_loop_answers_while_a_batch_runs(exported, tmp_path):
     async def ask(inference):
-        running = asyncio.ensure_future(_each(inference, small_squares(32)))
+        running = asyncio.ensure_future(_each(inference, rows))
         ticks = 0
         while not running.done():
             await asyncio.sleep(0.0005)
             ticks += 1
         return ticks
 
-    assert scene(exported, ask, tmp_path) > 3
+    rows = np.repeat(small_squares(1), 1024, axis=0)  # one batch of them all, long enough for many ticks on any machine
+    bounds = {"max_rows": len(rows), "max_pixels": rows.size, "max_queued_rows": len(rows)}
+    assert scene(exported, ask, tmp_path, **bounds) > 10
 
 
 def test_settings_are_measured_on_start_logged_in_one_line_and_remembered(tmp_path, caplog):

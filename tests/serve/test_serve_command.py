@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from tests.conftest import environment
-from tests.serve.gateway import command, free_port
+from tests.serve.gateway import command, free_port, metric
 from tests.serve.test_gateway import in_base64, listing, photo
 
 
@@ -82,18 +82,20 @@ def test_on_sigterm_what_is_being_answered_is_answered(workspace):
     with command(workspace) as (process, client):
         url, statuses = str(client.base_url), []
 
-        photos = [in_base64(photo(5000 + number, side=1200)) for number in range(128)]
+        photos = [in_base64(photo(5000 + number, side=1600)) for number in range(128)]
         bodies = [{"inputs": [{"picture_base64": data} for data in photos[start : start + 32]]} for start in range(0, 128, 32)]
 
         def ask(body) -> None:
             statuses.append(httpx.post(f"{url}/v1/embed", json=body, timeout=60).status_code)
 
         threads = [threading.Thread(target=ask, args=(body,)) for body in bodies]
+        idle = metric(client, "vitrine_in_flight")
         for thread in threads:
             thread.start()
-        time.sleep(0.3)
-        assert not statuses, "the pictures were answered before the signal: send larger ones"
+        while metric(client, "vitrine_in_flight") < idle + len(bodies) and not statuses:
+            time.sleep(0.001)
         process.send_signal(signal.SIGTERM)
+        assert len(statuses) < len(bodies), "the pictures were answered before the signal: send larger ones"
         for thread in threads:
             thread.join(60)
         assert statuses == [200] * 4
