@@ -41,7 +41,7 @@ AllParams = Annotated[Mapping[str, Any], "all params"]
 PARAMS = Path("params.yaml")
 STATE = Path(".vitrine")
 CACHE = "cache"
-NO_SECTIONS = ("paths", CACHE, "serve")  # where things lie and how they are served, which changes no result
+NO_SECTIONS = ("paths", CACHE, "serve", "release", "show", "monitor")  # what is done with a bundle, which changes none
 PROJECT_PACKAGES = ("components", "flows", "monitoring")
 
 log = logging.getLogger("vitrine")

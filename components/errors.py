@@ -10,6 +10,8 @@
     ├── BadData         a limit or a gate stopped the run
     │   └── BadPicture  one picture cannot be used; carries its reason code
     ├── StoreFailed     an object store cannot be reached or refuses
+    │   └── TooLarge    an object has more bytes than its reader takes
+    ├── Conflict        what was to be changed is not as it was thought to be
     ├── BadBundle       a bundle's file is missing, altered or of another model
     ├── BadState        what the gateway keeps on disk is damaged
     └── JudgeFailed     a judge gave no usable answer after its retries
@@ -62,6 +64,14 @@ class BadPicture(BadData):
 
 class StoreFailed(VitrineError):
     """An object store cannot be reached, or refuses."""
+
+
+class TooLarge(StoreFailed):
+    """An object has more bytes than its reader takes; nothing of it was read."""
+
+
+class Conflict(VitrineError):
+    """What was to be changed is not as the change supposed: somebody else was first, or the step is not allowed from here."""
 
 
 class BadBundle(VitrineError):

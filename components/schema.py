@@ -147,6 +147,29 @@ PREDICTIONS = pa.schema(
     ]
 )
 
+# Every answer of /v1/similar while a candidate is under test, as answers/dt=YYYY-MM-DD/*.parquet: what the canary's judge counts.
+ANSWERS = pa.schema(
+    [
+        _field("ts", UTC_TIME, "UTC"),
+        _field("request_id", pa.string(), "id of the request; the exposure that the client sends names it"),
+        _field("route", pa.string(), "similar"),
+        _field("revision", pa.int64(), "of the channel record that the gateway went by"),
+        _field("candidate_id", pa.string(), "digest of the release under test"),
+        _field("arm", pa.string(), "stable or canary; shadow: what the candidate made of a request that the stable release answered"),
+        _field("release_id", pa.string(), "digest of the bundle that answered"),
+        _field("platform", pa.string(), "web, ios or android", null=True),
+        _field("user_id", pa.string(), "hashed as in impressions", null=True),
+        _field("weight_percent", pa.int32(), "of the platform's users in the canary"),
+        _field("status", pa.int32(), "HTTP status"),
+        _field("latency_ms", pa.float32(), "ms from the request's arrival to its answer"),
+        _field("num_hits", pa.int32(), "items in the answer"),
+        _field("num_sellers", pa.int32(), "distinct sellers among them; an item without a seller counts as one of its own"),
+        _field("hit_scores", pa.list_(pa.float16()), "Image Scores of the items, 0 to 1"),
+        _field("overlap", pa.float32(), "of a shadow: share of the stable release's items that the candidate gave too", null=True),
+        _field("score_shift", pa.float32(), "of a shadow: mean Image Score of its items minus that of the stable release's", null=True),
+    ]
+)
+
 SPLITS = pa.schema(
     [
         _field("item_id", pa.string(), "id"),

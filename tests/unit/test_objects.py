@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from components.bucket import S3Store
 from components.errors import BadParams, StoreFailed
-from components.objects import ABANDONED_S, PARTIAL, FolderStore, S3Store, open_store
+from components.objects import ABANDONED_S, PARTIAL, FolderStore, open_store
 
 KEYS = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(lambda steps: "/".join([*steps, "file.bin"]))
 
