@@ -1,0 +1,21 @@
+"""The section `monitor:` of params.yaml, joined from what each part of the monitoring takes."""
+
+from pydantic import Field
+
+from components.contract import Config
+from monitoring.detectors.config import DetectorsConfig
+from monitoring.rehearsal.config import RehearsalConfig
+
+
+class BudgetConfig(Config):
+    """What the on-call engineer is asked to bear: false pages, which set every threshold."""
+
+    max_false_pages_per_quarter: float = Field(gt=0)
+
+
+class MonitorConfig(Config):
+    """Everything that the monitoring is told. `store` is the gateway's: where predictions and events lie."""
+
+    budget: BudgetConfig
+    detectors: DetectorsConfig
+    rehearsal: RehearsalConfig

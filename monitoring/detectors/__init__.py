@@ -1,0 +1,1 @@
+"""Detectors: how far a window lies from its reference, one pure function each; see docs/drift.md, "Detectors"."""

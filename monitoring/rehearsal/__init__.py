@@ -1,0 +1,1 @@
+"""Simulated days of predictions, quiet ones and some with a fault in them, whose cause is known."""
