@@ -8,12 +8,17 @@ from typing import Annotated
 
 import typer
 
+from flows.release_cli import release
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Keep a marketplace's image encoder and image score fresh and safe.",
 )
+
+
+app.add_typer(release, name="release")
 
 
 @app.command("run")
@@ -144,6 +149,17 @@ def key_revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="The par
 
 
 @app.command()
+def explain(
+    release: Annotated[str, typer.Argument(help="Digest of the release, or how it begins.")],
+    every: Annotated[bool, typer.Option("--every", help="A line for each look, those that changed nothing too.")] = False,
+) -> None:
+    """Show what was decided on a release, and reach each verdict again from the files it stands on; ends with 1 where one cannot be."""
+    from flows.explain import show
+
+    raise SystemExit(0 if show(release, every=every) else 1)
+
+
+@app.command()
 def similar(
     item_id: Annotated[str | None, typer.Argument(help="An item of the bundle.")] = None,
     text: Annotated[str | None, typer.Option(help="Words to look for instead.")] = None,
@@ -170,6 +186,19 @@ def serve(
     from flows.serve import serve
 
     serve(host, port, bundle)
+
+
+@app.command("show")
+def show_releases(
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the shoppers and of the bad release; show.seed unless given.")] = None,
+    fault: Annotated[
+        str | None, typer.Option(help="The bad release: shuffled, preprocessing or slow; chosen by the seed unless given.")
+    ] = None,
+) -> None:
+    """Play three releases before simulated shoppers: one becomes stable, a better one climbs, a bad one goes back."""
+    from flows.show import show
+
+    show(seed, fault)
 
 
 @app.command("triton-repository")

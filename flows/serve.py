@@ -1,4 +1,4 @@
-"""The edge of `vitrine serve`: a copy of the workspace's bundle, by digest, behind one uvicorn process."""
+"""The edge of `vitrine serve`: the workspace's bundle, by digest, or what the channel record names, behind one uvicorn process."""
 
 import logging
 from pathlib import Path
@@ -9,9 +9,12 @@ from components import releases
 from components.contract import bind, path_of, read_params
 from components.ingest.config import IngestConfig
 from components.neighbours import IndexConfig
+from components.release.config import ReleaseConfig
+from components.release.registry import Registry
 from components.serve.access.connection import server_settings
 from components.serve.access.stack import check_exposure
 from components.serve.app import Start, layered, make_app
+from components.serve.canary import remembered
 from components.serve.config import ServeConfig
 from components.serve.seed import Seed
 
@@ -32,8 +35,9 @@ def serve(host: str, port: int, bundle: Path | None) -> None:
         failed.append(error)
         server.should_exit = True
 
-    kept = releases.keep(bundle or path_of("bundle", params))
-    start = Start(kept, seed, bind(IndexConfig, "index", params), bind(IngestConfig, "ingest", params).upsert_rules)
+    rules, registry = bind(IngestConfig, "ingest", params).upsert_rules, bind(ReleaseConfig, "release", params).registry
+    kept = _at_hand(bundle, path_of("bundle", params), registry, Path(cfg.state))
+    start = Start(kept, seed, bind(IndexConfig, "index", params), rules, registry=registry)
     app = make_app(cfg, start, ended=ended)
     config = uvicorn.Config(
         layered(app, cfg),
@@ -48,3 +52,10 @@ def serve(host: str, port: int, bundle: Path | None) -> None:
     server.run()
     if failed:
         raise failed[0]
+
+
+def _at_hand(bundle: Path | None, made: Path, registry: str, state: Path) -> str | None:
+    """The digest of the bundle, of which a copy is kept; None where there is none and the channel record says what answers."""
+    if bundle is None and not made.exists() and ((state / remembered.FILE).exists() or Registry.open(registry).channel()[1]):
+        return None
+    return releases.keep(bundle or made)

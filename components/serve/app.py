@@ -22,6 +22,14 @@ from components.serve.access import answers
 from components.serve.access.in_flight import InFlight
 from components.serve.access.stack import wrap
 from components.serve.asking import Asking
+from components.serve.canary.admission import Admission
+from components.serve.canary.answers import AnswerLog
+from components.serve.canary.arms import Arms
+from components.serve.canary.canary import Canary
+from components.serve.canary.edge import edge_at
+from components.serve.canary.following import Following
+from components.serve.canary.remembered import Remembered
+from components.serve.canary.shadow import Shadows
 from components.serve.catalogue import Catalogue
 from components.serve.config import ServeConfig
 from components.serve.description import describe
@@ -38,26 +46,27 @@ from components.serve.photo_store import PhotoStore
 from components.serve.pictures.fetch import Fetcher
 from components.serve.pictures.seen import Pictures
 from components.serve.router import Router
-from components.serve.routes import embed, events, health, items, page, quarantine, releases, score, similar
+from components.serve.routes import channel, embed, events, health, items, page, quarantine, releases, score, similar
 from components.serve.seed import Seed
 from components.serve.served import Served
 from components.serve.stamp import Stamp
 
 log = logging.getLogger("vitrine")
 
-ROUTES = (similar, score, embed, items, events, releases, quarantine, health, page)
+ROUTES = (similar, score, embed, items, events, releases, channel, quarantine, health, page)
 
 
 @dataclass(frozen=True)
 class Start:
     """What a gateway starts from: the digest of the bundle that it is to serve, its first catalogue, how the line builds an index,
-    what it asks of a listing as of a time, and where bundles lie."""
+    what it asks of a listing as of a time, where bundles lie, and the registry whose channel record it follows."""
 
     release_id: str | None
     seed: Seed | None
     index: IndexConfig
     rules: Callable[[dt.datetime], Rules]
     releases: Path = RELEASES
+    registry: str | None = None
 
 
 def make_app(cfg: ServeConfig, start: Start, *, ended: Callable[[Exception], None]) -> FastAPI:
@@ -72,7 +81,7 @@ def make_app(cfg: ServeConfig, start: Start, *, ended: Callable[[Exception], Non
                 ended(error)
             else:
                 lifecycle = app.state.lifecycle
-                work = [_serve(lifecycle, start, ended), gateway.watch(), lifecycle.follow()]
+                work = [_serve(lifecycle, start, ended), gateway.watch(), lifecycle.follow(), gateway.canary.follow()]
                 await stack.enter_async_context(_in_background(work))
             yield
 
@@ -112,16 +121,32 @@ async def _opened(app: FastAPI, cfg: ServeConfig, start: Start, stack: AsyncExit
     pictures = await Pictures.open(cfg.pictures, state, max_bytes=max_picture_bytes)
     stack.push_async_callback(pictures.close)
     asking = Asking(pictures, PhotoStore(store), Fetcher(cfg.urls, max_bytes=max_picture_bytes), cfg.queries)
-    intake = EventIntake.of(events, cfg.log, UserHash.open(state))
+    hashed = UserHash.open(state)
+    intake = EventIntake.of(events, cfg.log, hashed)
     predictions = Predictions(events, cfg.log.prediction_share)
     gateway = Gateway(cfg, router, asking, Catalogue(router, asking, events, start.rules), events, intake, predictions, app.state.meters)
     gateway.app, app.state.gateway, app.state.lifecycle = app, gateway, Lifecycle(gateway, start.seed)
+    gateway.canary = await _canary(gateway, app.state.lifecycle, start.registry, AnswerLog(events, hashed, cfg.queries.timeout_s))
+    stack.push_async_callback(gateway.canary.close)
     return gateway
 
 
+async def _canary(gateway: Gateway, lifecycle: Lifecycle, registry: str | None, answers: AnswerLog) -> Canary:
+    """What follows the channel record. Raises BadState where what is kept of it is damaged."""
+    cfg, router, meters = gateway.cfg, gateway.router, gateway.meters
+    kept = await asyncio.to_thread(Remembered.open, Path(cfg.state), registry or "")
+    following = Following(edge_at(registry or ""), cfg.channel, kept)
+    admission = Admission(router, lifecycle, following, cfg.channel)
+    shadows = Shadows(answers, meters, cfg.channel.max_shadows, cfg.queries.timeout_s)
+    arms = Arms(router, following, admission, answers, shadows, meters)
+    return Canary(registry, router, following, admission, arms, gateway.events, meters, cfg.channel, cfg.log.canary_flush_s)
+
+
 async def _serve(lifecycle: Lifecycle, start: Start, ended: Callable[[Exception], None]) -> None:
+    canary = lifecycle.gateway.canary
     try:
-        await lifecycle.start(start.release_id)
+        await lifecycle.start(await canary.first(start.release_id))
+        await canary.settle()
     except Exception as error:
         if not isinstance(error, VitrineError):
             log.exception("serve: the gateway cannot start")

@@ -4,11 +4,13 @@ from pydantic import Field
 
 from components.contract import Config
 from components.serve.access.config import AccessConfig
+from components.serve.canary.config import ChannelConfig
 from components.serve.index.config import IndexServeConfig
 from components.serve.inference.config import InferenceConfig
 from components.serve.log.config import LogConfig
 from components.serve.pictures.config import PicturesConfig, UrlsConfig
 from components.serve.queries import Queries
+from components.serve.wire import Digest
 
 
 class GoldenConfig(Config):
@@ -17,6 +19,13 @@ class GoldenConfig(Config):
     min_cosine: float = Field(gt=0, le=1)
     max_score_error: float = Field(ge=0, le=1)
     every_s: float = Field(gt=0)
+
+
+class RehearsalConfig(Config):
+    """The answers of `release` to users are `late_ms` late. For rehearsals alone: a shop leaves it null."""
+
+    release: Digest | None
+    late_ms: float = Field(ge=0)
 
 
 class ServeConfig(Config):
@@ -31,4 +40,6 @@ class ServeConfig(Config):
     pictures: PicturesConfig
     urls: UrlsConfig
     log: LogConfig
+    channel: ChannelConfig
     access: AccessConfig
+    rehearsal: RehearsalConfig

@@ -13,7 +13,7 @@ API = "/v1"
 ANYWHERE = frozenset({400, 403, 405, 414, 429, 431, 500, 503})
 OF_API = frozenset({401, 404, 422, 504})
 OF_BODIES = frozenset({408, 413, 415})
-CONFLICTS, BY_RELEASE = frozenset({409}), ("/v1/similar", "/v1/score", "/v1/embed", "/v1/releases")
+CONFLICTS, BY_RELEASE = frozenset({409}), ("/v1/similar", "/v1/score", "/v1/embed", "/v1/releases", "/v1/channel")
 KEYS = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, where the gateway has any"},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

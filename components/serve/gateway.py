@@ -14,6 +14,8 @@ from starlette.types import Receive, Scope, Send
 from components.serve import golden
 from components.serve.access.caller import Caller
 from components.serve.asking import Asking
+from components.serve.canary.arms import Turn
+from components.serve.canary.canary import Canary
 from components.serve.catalogue import Catalogue
 from components.serve.config import ServeConfig
 from components.serve.golden import Passed
@@ -25,6 +27,7 @@ from components.serve.pictures.recent import afresh
 from components.serve.problems import Refused
 from components.serve.router import Router
 from components.serve.served import Served
+from components.serve.wire import Asked
 
 log = logging.getLogger("vitrine")
 
@@ -44,6 +47,7 @@ class Gateway:
     intake: EventIntake
     predictions: Predictions
     meters: Meters
+    canary: Canary = field(init=False)
     passed: Passed = STARTING
     step: str = "starting"
     app: FastAPI = field(default_factory=FastAPI)
@@ -87,6 +91,7 @@ class Gateway:
         meters.log_bytes.set(state.backlog_bytes)
         meters.log_age.set(state.oldest_s)
         meters.dropped.set(state.predictions_dropped)
+        self.canary.measure()
         for what, number in self.asking.pictures.decoder.figures().items():
             meters.decoder.labels(what).set(number)
         for served in self.router.served.values():
@@ -95,7 +100,9 @@ class Gateway:
     def ready(self) -> None:
         """Raises Refused not_ready, with the reasons, where the gateway should not be asked."""
         if not self.passed:
-            raise Refused("not_ready", "; ".join((*self.passed.reasons, self.step)), retry_after_s=5)
+            raise Refused("not_ready", "; ".join((*self.passed.reasons, self.canary.waits or self.step)), retry_after_s=5)
+        if self.canary.waits:
+            raise Refused("not_ready", self.canary.waits, retry_after_s=5)
         self.router.of()
 
     async def watch(self) -> None:
@@ -116,6 +123,13 @@ def caller_of(request: Request) -> Caller:
     """Who asks; our own golden questions come from nobody."""
     caller: Caller = request.state.caller
     return caller
+
+
+def turn_of(request: Request, asked: Asked) -> Turn:
+    """By whom the request is answered; a refusal says so too. Raises Refused."""
+    turn = gateway_of(request).canary.arms.turn(caller_of(request), asked)
+    request.state.served = turn.served
+    return turn
 
 
 def gateway_of(request: Request) -> Gateway:

@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import itertools
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,27 +115,48 @@ class Lifecycle:
                     await router.unload(release_id)
                 raise
 
-    async def _admit(self, served: Served) -> dict[str, Any]:
+    async def let_in(self, release_id: str, *, gated: bool, wanted: Callable[[], bool]) -> None:
+        """As admit(), but what is built stays where the release is refused, since other replicas may answer by it: unload() removes it. Of
+        what answered before no gate is asked. Raises Refused release_refused too where the release is `wanted` no more."""
+        async with self.changing:
+            self.unknown.discard(release_id)
+            self._at(f"loading release {release_id[:12]}")
+            await self._admit(await self.gateway.router.load(release_id), gated=gated, wanted=wanted)
+
+    async def unload(self, release_id: str) -> None:
+        """Takes a release that is not active out of service, with its generation, which another replica may have dropped."""
+        async with self.changing:
+            try:
+                await self.gateway.router.unload(release_id)
+            except Refused as refused:
+                if refused.code != "release_unknown":
+                    raise
+
+    async def _admit(self, served: Served, *, gated: bool = True, wanted: Callable[[], bool] = lambda: True) -> dict[str, Any]:
         router = self.gateway.router
+        if not served.generation.about.complete:  # as it was when it was opened: another replica may have completed it
+            served.generation = await router.index.generation(served.generation.about.name)
         if not served.generation.about.complete:
             self._at(f"building the index of release {served.release_id[:12]}")
-            await self._build(served)
+            await self._build(served, wanted)
         elif router.active:
             await router.catch_up(served, self.gateway.catalogue.place)
         passed = await self.gateway.check(served)
         if not passed:
             raise Refused("release_refused", f"release {served.release_id[:12]}: {'; '.join(passed.reasons)}")
-        if router.active in (None, served.release_id):
+        if not gated or router.active in (None, served.release_id):
             return {}
         verdict = await gate(served.generation, router.of().generation, self.gateway.cfg.index)
         if verdict.reasons:
             raise Refused("release_refused", f"release {served.release_id[:12]}: {'; '.join(verdict.reasons)}")
         return dict(verdict.figures)
 
-    async def _build(self, served: Served) -> None:
+    async def _build(self, served: Served, wanted: Callable[[], bool]) -> None:
         gateway, kept = self.gateway, await asyncio.to_thread(Kept.read, served)
 
         async def place(release: Served, item: Item) -> Placed | None:
+            if not wanted():
+                raise Refused("release_refused", f"release {release.release_id[:12]} is wanted no more")
             return kept.of(item) or await gateway.catalogue.place(release, item)
 
         if gateway.router.active:

@@ -1,5 +1,7 @@
 """What /metrics shows, in Prometheus' text format."""
 
+import functools
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from components.serve.access.envelope import Answered
@@ -25,6 +27,17 @@ class Meters:
         self.log_rows = Gauge("vitrine_log_backlog_rows", "Events not yet in the object store", registry=self.registry)
         self.log_bytes = Gauge("vitrine_log_backlog_bytes", "Their size", registry=self.registry)
         self.dropped = Gauge("vitrine_predictions_dropped", "Sampled predictions that the log had no room for", registry=self.registry)
+        gauge, registry = functools.partial(Gauge, registry=self.registry), self.registry
+        self.channel_revision = gauge("vitrine_channel_revision", "Revision of the channel record that the gateway goes by")
+        self.channel_age = gauge("vitrine_channel_age_seconds", "Since the channel record was read last")
+        self.channel_readable = gauge("vitrine_channel_readable", "1 where the last look at the channel record read it")
+        self.rollbacks_unwritten = gauge("vitrine_rollbacks_unwritten", "Rollbacks that hold here and are not in the registry yet")
+        self.candidate_stands = gauge("vitrine_candidate_stands", "1 where the candidate answers here", ["release", "why_not"])
+        self.turned_away = Counter("vitrine_canary_turned_away", "Canary users answered by the stable release", registry=registry)
+        self.fallbacks = Counter("vitrine_canary_fallbacks", "Failures of a candidate made good by the stable release", registry=registry)
+        self.shadows = Counter("vitrine_shadows", "Requests that a candidate's shadow was asked", ["what"], registry=registry)
+        self.answers_logged = gauge("vitrine_answers_logged", "Rows of the answers log that are kept, since the start")
+        self.answers_dropped = gauge("vitrine_answers_dropped", "Rows of the answers log that there was no room for, since the start")
         self.log_age = Gauge("vitrine_log_backlog_age_seconds", "Age of the oldest", registry=self.registry)
 
     def count(self, request: Answered) -> None:

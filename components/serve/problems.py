@@ -30,6 +30,8 @@ KINDS: Mapping[str, Kind] = {
     "fingerprint_mismatch": Kind(409, "The vectors are of another model"),
     "release_refused": Kind(409, "The release cannot be served"),
     "nothing_to_roll_back": Kind(409, "There is no generation to go back to"),
+    "channel_decides": Kind(409, "The channel record decides which release answers"),
+    "channel_conflict": Kind(409, "The channel record does not allow this"),
     "body_too_large": Kind(413, "The request's body is too large"),
     "url_too_long": Kind(414, "The address is too long"),
     "media_type": Kind(415, "The body is of a kind that is not taken"),
@@ -49,6 +51,7 @@ KINDS: Mapping[str, Kind] = {
     "not_ready": Kind(503, "The gateway is not ready"),
     "inference_failed": Kind(503, "The model cannot be reached"),
     "index_failed": Kind(503, "The index cannot be reached"),
+    "registry_failed": Kind(503, "The registry cannot be reached"),
     "log_failed": Kind(503, "The event log cannot be written"),
     "too_slow": Kind(504, "The answer took too long"),
 }

@@ -137,6 +137,18 @@ class ReleaseBody(Wire):
     release_id: Digest
 
 
+class ReasonBody(Wire):
+    """The body of POST /v1/channel/pause and /resume: why, for whoever reads the decision log."""
+
+    reason: Annotated[Text, Field(min_length=1, max_length=1000)]
+
+
+class RollbackBody(ReasonBody):
+    """The body of POST /v1/channel/rollback. Where `release_id` is given, only that release is sent back."""
+
+    release_id: Digest | None = None
+
+
 def utc(time: dt.datetime) -> dt.datetime:
     """The same moment in UTC."""
     return time.astimezone(dt.UTC)

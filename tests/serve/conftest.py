@@ -15,6 +15,14 @@ def small_exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
+def rival(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with another model's bundle for the catalogue of `finished`. Tests read it and leave it as it is."""
+    from tests.serve.rival import rival_of
+
+    return rival_of(finished, tmp_path_factory.mktemp("rival") / "shop")
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The DSN of a PostgreSQL server with pgvector, on a socket. Tests make databases of their own on it."""
     from tests.serve.postgres_server import serving

@@ -50,15 +50,18 @@ class Running:
 
 
 @contextmanager
-def running(workspace: Path, state: Path, changes: dict[str, Any] | None = None, *, ready: bool = True) -> Iterator[Running]:
-    """The gateway over the workspace's bundle until the block ends, in this process."""
+def running(
+    workspace: Path, state: Path, changes: dict[str, Any] | None = None, *, ready: bool = True, registry: Path | None = None
+) -> Iterator[Running]:
+    """The gateway over the workspace's bundle until the block ends, in this process; it follows the channel record of a registry given."""
     cfg = config(workspace, state, changes)
     kept = releases.keep(workspace / "bundle", state / "releases")
     failed: list[Exception] = []
     seed = Seed(workspace / "data/listings", workspace / "data/images")
     params = read_params(workspace / "params.yaml")
     rules = bind(IngestConfig, "ingest", params).upsert_rules
-    app = make_app(cfg, Start(kept, seed, bind(IndexConfig, "index", params), rules, state / "releases"), ended=failed.append)
+    start = Start(kept, seed, bind(IndexConfig, "index", params), rules, state / "releases", str(registry) if registry else None)
+    app = make_app(cfg, start, ended=failed.append)
     with serve_app(layered(app, cfg)) as live, httpx.Client(base_url=live.url, timeout=30) as client:
         if ready:
             await_ready(client, lambda: failed)
@@ -73,8 +76,8 @@ def await_ready(client: httpx.Client, failed: Any = lambda: None) -> None:
             answer = client.get("/health/ready")
             if answer.status_code == 200:
                 return
-        if failed():
-            raise failed()[0]
+        if errors := failed():
+            raise errors[0]
         time.sleep(0.05)
     raise AssertionError(f"not ready after {READY_S} s: {answer.text}")
 

@@ -48,7 +48,7 @@ def read_all(line: socket.socket) -> bytes:
 @contextmanager
 def serve_app(app: Any, **settings: Any) -> Iterator[Live]:
     """The app served until the block ends; `settings` are those of uvicorn.Config. Raises RuntimeError where it does not start."""
-    listener = socket.socket()
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # by name, or asyncio leaves Nagle's algorithm on
     listener.bind(("127.0.0.1", 0))
     host, port = listener.getsockname()
     server = uvicorn.Server(uvicorn.Config(app, **{"log_config": None, "timeout_graceful_shutdown": 2, **settings}))

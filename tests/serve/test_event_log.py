@@ -1,6 +1,7 @@
 """The event log: what append() returned for is kept, written once, and comes to the object store."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import itertools
 import socket
@@ -360,6 +361,18 @@ def test_a_damaged_log_is_refused_by_name_and_left_as_it_is(tmp_path):
     with pytest.raises(BadWorkspace, match=r"events.sqlite cannot be opened: .*move it away and keep it"):
         asyncio.run(run())
     assert (tmp_path / "state" / "events.sqlite").read_bytes().startswith(b"no database")
+
+
+def test_a_log_of_another_version_is_refused_and_says_what_to_do(tmp_path):
+    async def run():
+        async with opened(tmp_path):
+            pass
+
+    asyncio.run(run())
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "events.sqlite")) as database, database:
+        database.execute("UPDATE about SET value = '0' WHERE name = 'format'")
+    with pytest.raises(BadWorkspace, match="has format 0, this version reads 1"):
+        asyncio.run(run())
 
 
 def test_rows_that_no_longer_fit_their_table_are_set_aside_and_the_others_flushed(tmp_path):

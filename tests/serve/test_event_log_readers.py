@@ -170,7 +170,7 @@ def test_every_file_has_exactly_the_columns_of_its_table_and_those_named_beside(
         beside = schema.EVENTS_BESIDE[table]
         assert pq.read_schema(path).equals(pa.schema([*schema.EVENTS[table], *beside]))
         assert not set(beside.names) & set(schema.EVENTS[table].names)
-    assert TABLES.keys() == {*schema.EVENTS, "predictions"}
+    assert TABLES.keys() == {*schema.EVENTS, "predictions", "answers"}
 
 
 def test_no_raw_user_id_reaches_the_disk(tmp_path):

@@ -15,16 +15,10 @@ from onnx import numpy_helper
 from components import releases
 from components.manifest import MANIFEST, write_manifest
 from tests.serve.gateway import running
-from tests.serve.rival import rival_of
 from tests.serve.test_gateway import in_base64, listing, photo
 
 # Vectors of another width agree less than those of two models would: these tests are about switching, the gate has its own.
 LENIENT = {"index": {"gate": {"min_overlap_at_10": 0.0, "min_recall_at_10": 0.0, "max_latency_ratio": 1000.0, "max_p95_ms": 1000.0}}}
-
-
-@pytest.fixture(scope="module")
-def rival(finished, tmp_path_factory):
-    return rival_of(finished, tmp_path_factory.mktemp("rival") / "shop")
 
 
 @pytest.fixture

@@ -125,9 +125,11 @@ def test_every_answer_is_one_that_the_description_tells(description, seen, mode,
 
 
 def test_every_address_was_asked_something_that_it_answered(seen):
-    """Otherwise the test before has seen refusals alone. Nothing was there to roll back to, or to let out of quarantine."""
+    """Otherwise the test before has seen refusals alone. Nothing was there to roll back to or to let out of quarantine, and there was
+    no channel record."""
     unanswered = {address for address, statuses in seen.items() if 200 not in statuses}
     hopeless = {("post", "/v1/releases/rollback"), ("post", "/v1/quarantine/{image_id}/release"), ("delete", "/v1/releases/{release_id}")}
+    hopeless |= {("post", f"/v1/channel/{change}") for change in ("rollback", "pause", "resume")}
     assert unanswered <= hopeless
 
 

@@ -8,7 +8,7 @@ from components.serve.access.scopes import API
 from components.serve.problems import Refused
 
 RETRY_AFTER_S = 1.0
-ALWAYS = frozenset({"releases"})  # has its own bound alone: whoever goes back to the last release must get through
+ALWAYS = frozenset({"releases", "channel"})  # have their own bounds alone: whoever goes back to the last release must get through
 
 
 class InFlight:

@@ -16,12 +16,14 @@ class LogConfig(Config):
 
     flush_mib: Annotated[float, Field(gt=0)]
     flush_s: Seconds
+    canary_flush_s: Seconds
     retry_s: Seconds
     max_retry_s: Seconds
     close_s: Seconds
     max_waiting: Count
     max_backlog_mib: Annotated[float, Field(gt=0)]
     max_prediction_backlog_mib: Annotated[float, Field(gt=0)]
+    max_answer_backlog_mib: Annotated[float, Field(gt=0)]
     remember_days: Count
     max_remembered: Count
     max_clock_skew_s: Annotated[float, Field(ge=0, le=CLOCK_SLACK.total_seconds())]

@@ -14,49 +14,29 @@ from pathlib import Path
 from components.objects import ObjectStore
 from components.process import alone
 from components.serve.log.config import LogConfig
+from components.serve.log.figures import LogState
 from components.serve.log.flusher import Flusher
 from components.serve.log.journal import Appended, Journal
-from components.serve.log.rows import Encoded, Record, encode
+from components.serve.log.rows import ANSWERS, DROPPABLE, PREDICTIONS, Encoded, Record, encode
 from components.serve.problems import Refused
 
 FILE = "events.sqlite"
 AT_ONCE = 256  # appends of one commit
 MAX_CONFLICTS_TOLD = 1000
 JOIN_S = 1.0
-GATHER_S = 0.1  # predictions wait so long for each other: nobody waits for them, and the writer, once awake, keeps requests from running
+GATHER_S = 0.1  # offers wait so long for each other: nobody waits for them, and the writer, once awake, keeps requests from running
 NOTHING = Appended(())
 
 log = logging.getLogger("vitrine")
 
 
-@dataclass(frozen=True, kw_only=True)
-class LogState:
-    """For /metrics. The backlog is what is not yet in the store, oldest_s its age; the others count since the start, set_aside over all."""
-
-    backlog_rows: int
-    backlog_bytes: int
-    oldest_s: float
-    accepted: int
-    repeated: int
-    conflicts: int
-    refused: int
-    predictions_kept: int
-    predictions_dropped: int
-    flushed_rows: int
-    flushed_files: int
-    flush_failures: int
-    flush_error: str | None
-    set_aside: int
-    remembered: int
-
-
 @dataclass(frozen=True)
 class _Waiting:
-    """An append that is not on the disk yet, and whom to tell."""
+    """An append that is not on the disk yet, and whom to tell. `offered` is the table of what may be dropped."""
 
     records: Sequence[Record]
     future: "asyncio.Future[Appended]"
-    is_prediction: bool
+    offered: str | None
 
 
 @dataclass
@@ -65,8 +45,6 @@ class _Counts:
     repeated: int = 0
     conflicts: int = 0
     refused: int = 0
-    predictions_kept: int = 0
-    predictions_dropped: int = 0
 
 
 class EventLog:
@@ -76,8 +54,10 @@ class EventLog:
         self._journal, self._clock, self._lock = journal, clock, lock
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._num_waiting, self._num_predictions_waiting = 0, 0
+        self._num_waiting = 0
+        self._offers_waiting = dict.fromkeys(DROPPABLE, 0)
         self._offered: list[_Waiting] = []
+        self._kept, self._dropped = dict.fromkeys(DROPPABLE, 0), dict.fromkeys(DROPPABLE, 0)
         self._counts, self._closed = _Counts(), False
         self._told: set[str] = set()
         self._flusher = Flusher(journal, store, clock)
@@ -99,35 +79,39 @@ class EventLog:
             raise Refused("log_failed", "the gateway is closing", retry_after_s=5)
         if self._num_waiting and self._num_waiting + _num_rows(records) > self._journal.cfg.max_waiting:
             raise Refused("overloaded", f"{self._num_waiting} rows wait for the disk (serve.log.max_waiting)", retry_after_s=1)
-        waiting = self._waiting(records, is_prediction=False)
+        waiting = self._waiting(records, offered=None)
         self._queue.put(waiting)
         return await waiting.future
 
     def offer(self, record: Record) -> "asyncio.Future[Appended]":
-        """A prediction, which is dropped and counted where there is no room; the future need not be awaited, and raises nothing."""
-        if self._closed or self._num_predictions_waiting >= self._journal.cfg.max_waiting:
-            self._counts.predictions_dropped += 1
+        """A record of DROPPABLE, dropped and counted where there is no room; the future need not be awaited, and raises nothing."""
+        if self._closed or self._offers_waiting[record.table] >= self._journal.cfg.max_waiting:
+            self._dropped[record.table] += 1
             dropped: asyncio.Future[Appended] = self._loop.create_future()
             dropped.set_result(NOTHING)
             return dropped
         if not self._offered:
             self._loop.call_later(GATHER_S, self._hand_over)
-        self._offered.append(self._waiting([record], is_prediction=True))
+        self._offered.append(self._waiting([record], offered=record.table))
         return self._offered[-1].future
+
+    def hasten(self, within_s: float | None) -> None:
+        """Has what the canary's judge counts come to the store within about that time from now on; None: as everything else."""
+        self._flusher.hasty_s = within_s
 
     def _hand_over(self) -> None:
         for waiting in self._offered:
             self._queue.put(waiting)
         self._offered.clear()
 
-    def _waiting(self, records: Sequence[Record], *, is_prediction: bool) -> _Waiting:
-        waiting = _Waiting(records, self._loop.create_future(), is_prediction)
+    def _waiting(self, records: Sequence[Record], *, offered: str | None) -> _Waiting:
+        waiting = _Waiting(records, self._loop.create_future(), offered)
         self._count_waiting(waiting, +1)
         return waiting
 
     def _count_waiting(self, waiting: _Waiting, sign: int) -> None:
-        if waiting.is_prediction:
-            self._num_predictions_waiting += sign
+        if waiting.offered:
+            self._offers_waiting[waiting.offered] += sign
         else:
             self._num_waiting += sign * _num_rows(waiting.records)
 
@@ -145,6 +129,10 @@ class EventLog:
             flush_error=done.error,
             set_aside=sum(one.set_aside for one in backlog),
             remembered=self._journal.remembered.count,
+            predictions_kept=self._kept[PREDICTIONS],
+            predictions_dropped=self._dropped[PREDICTIONS],
+            answers_kept=self._kept[ANSWERS],
+            answers_dropped=self._dropped[ANSWERS],
             **vars(self._counts),
         )
 
@@ -225,16 +213,15 @@ class EventLog:
                 continue  # the caller went away
             if not isinstance(answer, Refused):
                 waiting.future.set_result(answer)
-            elif waiting.is_prediction:
+            elif waiting.offered:
                 waiting.future.set_result(NOTHING)
             else:
                 waiting.future.set_exception(answer)
 
     def _count(self, waiting: _Waiting, answer: Appended | Refused) -> None:
         counts = self._counts
-        if waiting.is_prediction:
-            kept = isinstance(answer, Appended)
-            counts.predictions_kept, counts.predictions_dropped = counts.predictions_kept + kept, counts.predictions_dropped + (not kept)
+        if waiting.offered:
+            (self._kept if isinstance(answer, Appended) else self._dropped)[waiting.offered] += 1
         elif isinstance(answer, Refused):
             counts.refused += 1
         else:

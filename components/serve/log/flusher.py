@@ -6,7 +6,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from components.errors import BadData, VitrineError
 from components.objects import ObjectStore
 from components.serve.log.journal import MIB, Journal
 from components.serve.log.outbox import Batch, Outbox
-from components.serve.log.rows import TABLES, parquet_of, table_of
+from components.serve.log.rows import COUNTED, TABLES, parquet_of, table_of
 
 NO_END = 2**62
 LOOK_S = 1.0  # how often the clock is looked at
@@ -35,12 +35,14 @@ class Flushed:
 
 @dataclass
 class Flusher:
-    """One thread. `clock` is Unix time: the day that it gives at sealing names a batch for good."""
+    """One thread. `clock` is Unix time: the day that it gives at sealing names a batch for good. Rows of COUNTED tables get no older than
+    `hasty_s`, where it is not None."""
 
     journal: Journal
     store: ObjectStore
     clock: Callable[[], float] = time.time
     done: Flushed = field(default_factory=Flushed)
+    hasty_s: float | None = None
 
     def __post_init__(self) -> None:
         self._outbox = Outbox(self.journal)
@@ -71,11 +73,12 @@ class Flusher:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._woken.wait(min(LOOK_S, self.journal.cfg.flush_s))
+            self._woken.wait(min(LOOK_S, self.journal.cfg.flush_s, self.hasty_s or LOOK_S))
             self._woken.clear()
             asked = [self._asked.pop(0) for _ in range(len(self._asked))]
-            if asked or (time.monotonic() >= self._not_before_s and (self._is_old() or self._is_large())):
-                self._answer(asked, self._try(whole=bool(asked) or self._is_old()))
+            whole = TABLES.keys() if asked else self._old()
+            if asked or (time.monotonic() >= self._not_before_s and (whole or self._is_large())):
+                self._answer(asked, self._try(whole))
         self._answer(self._asked, VitrineError("the event log is closed"))
 
     def _answer(self, asked: list["Future[None]"], error: BaseException | None) -> None:
@@ -83,9 +86,15 @@ class Flusher:
             if one.set_running_or_notify_cancel():
                 one.set_exception(error) if error else one.set_result(None)
 
-    def _is_old(self) -> bool:
-        oldest = [one.oldest_s for one in self.journal.backlog.values() if one.oldest_s is not None]
-        return any(not 0 <= self.clock() - oldest_s < self.journal.cfg.flush_s for oldest_s in oldest)
+    def _old(self) -> Collection[str]:
+        """The tables that are due, however few rows they have."""
+        if self._is_old(TABLES, self.journal.cfg.flush_s):
+            return TABLES.keys()
+        return COUNTED if self.hasty_s is not None and self._is_old(COUNTED, self.hasty_s) else ()
+
+    def _is_old(self, tables: Iterable[str], limit_s: float) -> bool:
+        oldest = [one for table in tables if (one := self.journal.backlog[table].oldest_s) is not None]
+        return any(not 0 <= self.clock() - oldest_s < limit_s for oldest_s in oldest)
 
     def _is_large(self) -> bool:
         return any(self._fills_a_file(table) for table in TABLES)
@@ -93,7 +102,7 @@ class Flusher:
     def _fills_a_file(self, table: str) -> bool:
         return self.journal.backlog[table].num_bytes >= self.journal.cfg.flush_mib * MIB
 
-    def _try(self, *, whole: bool) -> Exception | None:
+    def _try(self, whole: Collection[str]) -> Exception | None:
         try:
             self._flush_all(whole)
             self.journal.forget(self.clock())
@@ -113,11 +122,11 @@ class Flusher:
             known = isinstance(error, VitrineError | OSError | sqlite3.Error)
             log.warning("serve: events wait on the local disk, tried again soon: %s", self.done.error, exc_info=not known)
 
-    def _flush_all(self, whole: bool) -> None:
-        """All rows of now, or, where not the `whole`, those that fill a file."""
+    def _flush_all(self, whole: Collection[str]) -> None:
+        """All rows of now of the tables in `whole`, and of the others those that fill a file."""
         for table in TABLES:
-            until = self._outbox.last(table) if whole else NO_END
-            while not self._stopping.is_set() and (whole or self._fills_a_file(table)):
+            until = self._outbox.last(table) if table in whole else NO_END
+            while not self._stopping.is_set() and (table in whole or self._fills_a_file(table)):
                 if (batch := self._outbox.next(table, until, self._day())) is None:
                     break
                 self._flush(batch)

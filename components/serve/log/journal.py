@@ -11,9 +11,10 @@ from pathlib import Path
 from components.errors import BadWorkspace
 from components.serve.log.config import LogConfig
 from components.serve.log.remembered import Remembered
-from components.serve.log.rows import PREDICTIONS, TABLES, Encoded
+from components.serve.log.rows import ANSWERS, PREDICTIONS, TABLES, Encoded
 from components.serve.problems import Refused
 
+FORMAT = "1"  # of the tables below
 MIB = 2**20
 FORGOTTEN_AT_ONCE = 1000
 COLUMNS = "at_s REAL NOT NULL, num_bytes INTEGER NOT NULL, row BLOB NOT NULL, data BLOB"
@@ -74,8 +75,9 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.writer, self.reader = _connected(path), _connected(path)
             self.writer.executescript(OTHERS + "".join(TABLE.format(name) for name in TABLES))
+            self._check_format()
             self.remembered = Remembered(self.writer)
-            self.instance = self._instance()
+            self.instance = self._fact("instance", secrets.token_hex(6))
             self.backlog = {name: self.counted(name) for name in TABLES}
 
     @contextlib.contextmanager
@@ -88,9 +90,17 @@ class Journal:
                 "yet in the store"
             ) from None
 
-    def _instance(self) -> str:
-        self.writer.execute("INSERT OR IGNORE INTO about VALUES ('instance', ?)", [secrets.token_hex(6)])
-        return str(self.writer.execute("SELECT value FROM about WHERE name = 'instance'").fetchone()[0])
+    def _check_format(self) -> None:
+        if (found := self._fact("format", FORMAT)) != FORMAT:
+            raise BadWorkspace(
+                f"the event log {self.path} has format {found}, this version reads {FORMAT}: let the version that wrote it end in peace, "
+                "which empties it into the store, or move it away and keep it"
+            )
+
+    def _fact(self, name: str, new: str) -> str:
+        """What the log says of itself, `new` where it says nothing yet."""
+        self.writer.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", [name, new])
+        return str(self.writer.execute("SELECT value FROM about WHERE name = ?", [name]).fetchone()[0])
 
     def counted(self, table: str) -> Backlog:
         """The table's rows that are here, counted anew."""
@@ -138,9 +148,10 @@ class Journal:
             return Refused(
                 "log_failed", f"{self.num_bytes / MIB:.0f} MiB wait for the object store (serve.log.max_backlog_mib)", retry_after_s=30
             )
-        waiting = self.backlog[PREDICTIONS].num_bytes
-        if records and records[0].table == PREDICTIONS and waiting + coming > self.cfg.max_prediction_backlog_mib * MIB:
-            return Refused("log_failed", f"{waiting / MIB:.0f} MiB of predictions wait (serve.log.max_prediction_backlog_mib)")
+        table = records[0].table if records else ""
+        bounds = {PREDICTIONS: self.cfg.max_prediction_backlog_mib, ANSWERS: self.cfg.max_answer_backlog_mib}
+        if table in bounds and (waiting := self.backlog[table].num_bytes) + coming > bounds[table] * MIB:
+            return Refused("log_failed", f"{waiting / MIB:.0f} MiB of {table} wait (serve.log.max_{table[:-1]}_backlog_mib)")
         return None
 
     def _insert(self, record: Encoded, now_s: float) -> None:

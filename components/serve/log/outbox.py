@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from components.errors import BadData
 from components.serve.log.journal import MIB, Journal, transaction
-from components.serve.log.rows import PREDICTIONS, table_of
+from components.serve.log.rows import DROPPABLE, table_of
 
 DELETED_AT_ONCE = 1000  # rows, so that appends need not wait for long
 
@@ -71,7 +71,7 @@ class Outbox:
         if not last:
             return None
         rows = self._rows(table, 0, last)
-        root = table if table == PREDICTIONS else f"events/{table}"
+        root = table if table in DROPPABLE else f"events/{table}"
         name = f"{self.journal.instance}-{rows.seqs[0]:012d}-{last:012d}-{rows.digest()}"
         batch = Batch(table, f"{root}/dt={day}/{name}.parquet", rows.seqs[0], last, False, False)
         with self.journal.lock, transaction(self.journal.writer):

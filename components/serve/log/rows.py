@@ -17,12 +17,25 @@ from components import schema
 from components.errors import BadData
 from components.serve.problems import Refused
 
-PREDICTIONS = "predictions"
-# Photos before the listings that show them, pages before their clicks: the order in which tables are flushed.
+PREDICTIONS, ANSWERS = "predictions", "answers"
+
+
+def _events(name: str) -> pa.Schema:
+    return pa.schema([*schema.EVENTS[name], *schema.EVENTS_BESIDE[name]])
+
+
+# Photos before the listings that show them, answers before the pages that show them, pages before their clicks: as tables are flushed.
 TABLES: Mapping[str, pa.Schema] = {
-    name: pa.schema([*schema.EVENTS[name], *schema.EVENTS_BESIDE[name]]) for name in ("images", "listings", "impressions", "clicks")
-} | {PREDICTIONS: schema.PREDICTIONS}
-BLOBS = {"images": "data", PREDICTIONS: "vector"}
+    "images": _events("images"),
+    "listings": _events("listings"),
+    ANSWERS: schema.ANSWERS,
+    "impressions": _events("impressions"),
+    "clicks": _events("clicks"),
+    PREDICTIONS: schema.PREDICTIONS,
+}
+DROPPABLE = (PREDICTIONS, ANSWERS)  # nobody waits for them: where there is no room they are dropped, and counted
+COUNTED = (ANSWERS, "impressions", "clicks")  # what the canary's judge counts
+BLOBS = {"images": "data", PREDICTIONS: "vector", ANSWERS: "hit_scores"}
 OVERHEAD = 64  # bytes that a row costs beside its own
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)

@@ -37,6 +37,7 @@ async def load(request: Request, asked: ReleaseBody) -> Answer:
 @router.post("/{release_id}/activate", response_model=ActiveAnswer)
 async def activate(request: Request, release_id: Digest) -> Answer:
     """Has a loaded release answer whoever names none. Requests that are being answered end with the one they began with."""
+    gateway_of(request).canary.refuse_by_hand()
     await lifecycle_of(request).activate(release_id)
     return Answer({"active": release_id})
 
@@ -44,6 +45,7 @@ async def activate(request: Request, release_id: Digest) -> Answer:
 @router.post("/rollback", response_model=ActiveAnswer)
 async def rollback(request: Request) -> Answer:
     """Has the release that answered before answer again."""
+    gateway_of(request).canary.refuse_by_hand()
     return Answer({"active": await lifecycle_of(request).rollback()})
 
 
@@ -51,6 +53,7 @@ async def rollback(request: Request) -> Answer:
 async def unload(request: Request, release_id: Digest) -> Answer:
     """Takes a release that is not active out of service."""
     gateway = gateway_of(request)
+    gateway.canary.refuse_unloading(release_id)
     await gateway.router.unload(release_id)
     return Answer({"unloaded": release_id})
 

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Request, UploadFile
 
 from components.serve.access.caller import charge
 from components.serve.access.strict_json import StrictRoute
+from components.serve.asking import Query
 from components.serve.explain import NUM_ROWS, explanation
-from components.serve.gateway import Answer, Gateway, answered, caller_of, gateway_of
+from components.serve.gateway import Answer, Gateway, answered, caller_of, gateway_of, turn_of
 from components.serve.observing import observe
 from components.serve.problems import Refused
 from components.serve.routes.uploads import Multipart, bytes_of
@@ -42,16 +43,22 @@ async def score_of_upload(request: Request, asked: Annotated[ScoreForm, Multipar
 async def answer(request: Request, asked: Asked, item_id: Id | None, data: bytes | None, explain: bool) -> Answer:
     """The score by one release."""
     began, gateway = time.perf_counter(), gateway_of(request)
-    with gateway.router.of(asked.release, asked.fingerprint).lease() as served:
-        sampled = gateway.predictions.should(caller_of(request).request_id)
+    if explain:
+        charge(request.scope, NUM_ROWS - 1)
+    sampled = gateway.predictions.should(caller_of(request).request_id)
+
+    async def scored(served: Served) -> tuple[Query, dict[str, Any]]:
         query = await gateway.asking.query(served, item_id, None, data, want_stats=sampled or explain)
         found = {name: query.about[name] for name in ("image_id", "image_score")} | {"percentile": await _share_below(served, query.about)}
         if explain:
-            charge(request.scope, NUM_ROWS - 1)
             found["explanation"] = await _explained(gateway, served, query.about["image_id"], data)
-        if sampled:
-            observe(request, served, query, began)
-        return answered(request, served, began, found)
+        return query, found
+
+    turn = turn_of(request, asked)
+    served, (query, found) = await gateway.canary.arms.ask(turn, began, scored)
+    if sampled:
+        observe(request, served, query, began)
+    return answered(request, served, began, found)
 
 
 async def _share_below(served: Served, about: dict[str, Any]) -> float | None:

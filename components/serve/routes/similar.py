@@ -1,17 +1,20 @@
 """Similar items: by item, by text, by picture."""
 
+import asyncio
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Request, UploadFile
 
 from components.serve.access.strict_json import StrictRoute
-from components.serve.gateway import Answer, answered, caller_of, gateway_of
+from components.serve.asking import Query
+from components.serve.gateway import Answer, answered, caller_of, gateway_of, turn_of
 from components.serve.items import Filters, Hit
 from components.serve.observing import observe
 from components.serve.problems import Refused
 from components.serve.routes.address import asked_in, described
 from components.serve.routes.uploads import Multipart, bytes_of
+from components.serve.served import Served
 from components.serve.told import SimilarAnswer
 from components.serve.wire import Asked, SimilarBody, SimilarQuery
 
@@ -20,6 +23,13 @@ class SimilarForm(SimilarQuery):
     """The form of POST /v1/similar/upload."""
 
     picture: UploadFile
+
+
+class Found(NamedTuple):
+    """What a release made of a query, and its neighbours, best first."""
+
+    query: Query
+    hits: list[Hit]
 
 
 router = APIRouter(prefix="/v1", tags=["similar items"], route_class=StrictRoute)
@@ -52,17 +62,35 @@ async def answer(
     began, gateway = time.perf_counter(), gateway_of(request)
     if k > gateway.cfg.queries.max_k:
         raise Refused("invalid", f"k is {k}, at most {gateway.cfg.queries.max_k} are given")
-    with gateway.router.of(asked.release, asked.fingerprint).lease() as served:
-        sampled = gateway.predictions.should(caller_of(request).request_id)
+    turn, arms = turn_of(request, asked), gateway.canary.arms
+    sampled = gateway.predictions.should(caller_of(request).request_id)
+
+    async def found_by(served: Served) -> Found:
         query = await gateway.asking.query(served, item_id, text, data, want_stats=sampled)
         exact = text is not None and gateway.cfg.index.exact_texts
         hits = await served.generation.search(query.vector, k + 1, filters, fingerprint=served.fingerprint, exact=exact)
-        hits = [hit for hit in hits if hit.item.item_id != item_id][:k]
-        if sampled:
-            observe(request, served, query, began)
-        if not hits:
-            gateway.meters.empty.labels(served.release_id[:12]).inc()
-        return answered(request, served, began, {"query": query.about, "items": [told(hit) for hit in hits]})
+        return Found(query, [hit for hit in hits if hit.item.item_id != item_id][:k])
+
+    def note(status: int, found: Found | None) -> None:
+        arms.note(turn, began, status, found.hits if found else ())
+
+    async def hits_by(served: Served) -> list[Hit]:
+        return (await found_by(served)).hits
+
+    async def shown_by(served: Served) -> Found:
+        found = await found_by(served)
+        if served.release_id == gateway.cfg.rehearsal.release:
+            await asyncio.sleep(gateway.cfg.rehearsal.late_ms / 1000)
+        return found
+
+    served, (query, hits) = await arms.ask(turn, began, shown_by, note)
+    if sampled:
+        observe(request, served, query, began)
+    if not hits:
+        gateway.meters.empty.labels(served.release_id[:12]).inc()
+    given = answered(request, served, began, {"query": query.about, "items": [told(hit) for hit in hits]})
+    given.background = arms.afterwards(turn, hits, hits_by)
+    return given
 
 
 def told(hit: Hit) -> dict[str, Any]:
