@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
+# What `demo` ends with; `make demo SHOW=` leaves it out. It needs to know what truly suits a shopper, which real photos do not tell.
+SHOW ?= $(if $(DATA),,show)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -36,6 +38,7 @@ $(TRITON)/.installed:
 demo: setup
 	vitrine source $(if $(DATA),folder "$(DATA)",simulate)
 	vitrine retrain
+	$(if $(SHOW),vitrine $(SHOW))
 	@echo "Look at it: $(BIN)/vitrine serve --port 8080, then open http://127.0.0.1:8080/"
 
 test: setup lint

@@ -37,7 +37,7 @@ def copy(finished, tmp_path):
 def by_flow(tmp_path_factory):
     """Another clone, in which `make demo` did what `dvc repro` did in the first, and its output."""
     workspace = make_workspace(tmp_path_factory.mktemp("flow"))
-    done = make(workspace, "demo")
+    done = make(workspace, "demo", "SHOW=")
     return workspace, done.stdout + done.stderr
 
 

@@ -20,10 +20,12 @@ EVENTS = [
     "vitrine validate --explain",
 ]
 ELSEWHERE = {
-    "make demo": "test_line.by_flow",
+    "make demo": "test_line.by_flow and tests.release.test_show",
     "make demo DATA=path/to/folder": "test_line.test_real_photos_go_through_the_whole_line",
     "make test": ".ci/run",
     "vitrine serve --port 8080": "tests.serve.test_serve_command",
+    "vitrine release start": "tests.flows.test_release",
+    "vitrine explain 3f9a1c": "tests.release.test_explain",
     ". .venv/bin/activate": "tests.conftest.environment",
     **dict.fromkeys(EVENTS, "test_the_walk_through_events_runs_in_its_order"),
 }
