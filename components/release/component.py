@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from components.errors import Conflict
+from components.errors import BadData, Conflict
 from components.release.changes import CHANGING, TRIES, Desk
 from components.release.channel import FULL, Candidate, Channel, Step
 from components.release.config import ReleaseConfig
@@ -106,7 +106,7 @@ class Controller:
             nonlocal channel
             for move in moves:
                 for entry in self._entries(move, heard, past, at):
-                    written, channel = self.desk.write(channel, entry)
+                    written, channel = self._written(channel, entry)
                     made.append(written)
                     self._to_tell += [written] if written.kind in CHANGING else []
 
@@ -117,12 +117,26 @@ class Controller:
         write(up)
         return Looked(self.release_id, channel, (*down, *up), heard, tuple(made), self._end(channel))
 
+    def _written(self, channel: Channel, entry: Decision) -> tuple[Decision, Channel]:
+        """As Desk.write(); users return also where the log has no room for what they return for."""
+        try:
+            return self.desk.write(channel, entry)
+        except BadData as error:
+            if entry.kind != "return":
+                raise
+            log.error("release %s returns without its counts in the decision log: %s", self.release_id[:12], error)
+            bare = dataclasses.replace(entry, verdict=None, strata=(), inputs=(), look=None, shadow=None, judgement=None, thresholds={})
+            return self.desk.write(channel, bare)
+
     def _allowed(self, up: list[Move], ladder: Ladder, channel: Channel) -> list[Move]:
         """The climbs, where each gateway that can be reached goes by the record; else their groups stay, and it is said for what."""
         if not up:
             return []
-        waits = waited_for(self.ask(self.cfg.gateways, self.cfg.ladder.gateway_timeout_s), channel)
-        if waits is None:
+        answers = self.ask(self.cfg.gateways, self.cfg.ladder.gateway_timeout_s)
+        for one in answers:
+            if not one.is_reachable:
+                log.warning("release %s: %s does not answer and is not waited for: %s", self.release_id[:12], one.url, one.problem)
+        if (waits := waited_for(answers, channel)) is None:
             return up
         groups = {move.group for move in up}
         return [move for move in dataclasses.replace(ladder, waits=waits).moves() if move.group in groups and move.kind is Kind.STAY]

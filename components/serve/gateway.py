@@ -100,9 +100,9 @@ class Gateway:
     def ready(self) -> None:
         """Raises Refused not_ready, with the reasons, where the gateway should not be asked."""
         if not self.passed:
-            raise Refused("not_ready", "; ".join((*self.passed.reasons, self.canary.waits or self.step)), retry_after_s=5)
-        if self.canary.waits:
-            raise Refused("not_ready", self.canary.waits, retry_after_s=5)
+            raise Refused("not_ready", "; ".join((*self.passed.reasons, self.canary.following.waits or self.step)), retry_after_s=5)
+        if self.canary.following.waits:
+            raise Refused("not_ready", self.canary.following.waits, retry_after_s=5)
         self.router.of()
 
     async def watch(self) -> None:

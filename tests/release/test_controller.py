@@ -282,6 +282,17 @@ def test_a_sender_that_breaks_stops_nothing(shop):
     assert shop.climb(controller).ended.startswith("promoted")
 
 
+def test_what_fails_returns_even_where_the_log_has_no_room_for_why(shop, monkeypatch):
+    shop.start()
+    controller = shop.controller()
+    shop.climb(controller, until=is_at(20, "web"))
+    shop.error_rate = lambda release_id, platform: 0.9 if release_id == NEW else 0.0
+    monkeypatch.setattr("components.release.decision.MAX_ENTRY_BYTES", 1_500)
+    assert shop.climb(controller).ended.startswith("rolled back: shown worse in ")
+    returned = [entry for entry in DecisionLog(shop.store, NEW).read() if entry.kind == "return"]
+    assert [(entry.look, entry.verdict) for entry in returned] == [(None, None)] * 2
+
+
 def test_a_sender_that_hangs_delays_no_look(shop):
     shop.start()
     shop.error_rate = lambda release_id, platform: 0.6 if release_id == NEW else 0.0

@@ -129,3 +129,24 @@ def test_a_gateway_that_is_killed_in_a_climb_comes_back_with_the_same_arms_and_e
     assert kept["event_id"].n_unique() == len(kept)
     assert set(taken) <= set(kept["event_id"])
     assert taken
+
+
+def test_a_gateway_that_starts_again_gives_no_user_of_the_canary_the_stable_release(finished, tmp_path):
+    """Whoever asks before it is ready is told to come back."""
+    place, statuses = Place(tmp_path / "registry"), set()
+    stable, candidate = (place.publish(twin(finished / "bundle", tmp_path / name, name)) for name in ("stable", "other"))
+    place.begin(stable, candidate, weight=100)
+    with running(finished, tmp_path / "state", fast(), registry=place.folder) as live:
+        heeds(live.client, place)
+    with running(finished, tmp_path / "state", fast(), registry=place.folder, ready=False) as live:
+
+        def is_ready() -> bool:
+            was_ready = live.client.get("/health/ready").status_code == 200
+            with contextlib.suppress(httpx.TransportError):
+                answer = live.client.get("/v1/similar", params={"text": "mug"}, headers=headers(USERS[0]))
+                statuses.add(answer.status_code)
+                assert answer.status_code == 503 or answer.json()["release_id"] == candidate
+            return was_ready
+
+        until(is_ready)
+    assert 200 in statuses

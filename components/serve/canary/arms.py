@@ -71,10 +71,17 @@ class Arms:
         arm, candidate = arm_of(record, caller.platform, caller.user_id), record.candidate
         if not self.admission.answers(candidate.release_id):
             if arm == "canary":
-                self.meters.turned_away.inc()
+                self._turn_away()
             return Turn(stable, stable)
         served = self.router.of(candidate.release_id) if arm == "canary" else stable
         return Turn(served, stable, arm, Trial(record, candidate, caller))
+
+    def _turn_away(self) -> None:
+        """The stable release is to answer a user of the canary; not while the gateway starts, since the candidate may come back at once.
+        Raises Refused not_ready."""
+        if self.following.waits:
+            raise Refused("not_ready", self.following.waits, retry_after_s=1)
+        self.meters.turned_away.inc()
 
     async def ask(
         self, turn: Turn, began: float, act: Callable[[Served], Awaitable[T]], note: Callable[[int, T | None], None] = _nothing

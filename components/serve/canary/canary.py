@@ -42,7 +42,7 @@ class RolledBack:
 
 @dataclass
 class Canary:
-    """`waits` is what a starting gateway waits for before it is ready, None once it has begun. Without a `registry` nothing is followed."""
+    """Without a `registry` nothing is followed."""
 
     registry: str | None
     router: Router
@@ -53,7 +53,6 @@ class Canary:
     meters: Meters
     cfg: ChannelConfig
     flush_s: float
-    waits: str | None = "the channel record has not been read yet"
     _tested_s: float = float("-inf")
 
     async def first(self, bundle: str | None) -> str | None:
@@ -64,7 +63,7 @@ class Canary:
         alias = await self.router.index.alias()
         await self.following.look()
         while self.following.problem and not self.following.governs and alias.active is None:
-            self.waits = f"the channel record cannot be read: {self.following.problem}"
+            self.following.waits = f"the channel record cannot be read: {self.following.problem}"
             await asyncio.sleep(self.cfg.poll_s)
             await self.following.look()
         record = self.following.record
@@ -92,15 +91,15 @@ class Canary:
             record = self.following.record
             stood = record.candidate is not None and await self.admission.stood_before(record.candidate.release_id)
             if stood or not self.admission.answers(record.stable):
-                self.waits = "bringing what the channel record names into service"
+                self.following.waits = "bringing what the channel record names into service"
                 await self.admission.settled(self.cfg.start_s)
-        self.waits = None
+        self.following.waits = None
 
     async def follow(self) -> None:
         """Goes by the record, for as long as the gateway runs."""
         while self.registry is not None:
             await asyncio.sleep(self.cfg.poll_s)
-            if self.waits is None:
+            if self.following.waits is None:
                 try:
                     await self.following.look()
                     self._apply()
@@ -138,7 +137,7 @@ class Canary:
             raise Refused("channel_conflict", f"{leaves[:12]} would be rolled back, not {str(release_id)[:12]}: see GET /v1/channel")
         log.warning("serve: %s rolls back release %s: %s", actor, leaves[:12], reason)
         written = await self.following.roll_back(Rollback(leaves, reason, actor, dt.datetime.now(dt.UTC)))
-        if self.waits is None:  # else the start goes by it
+        if self.following.waits is None:  # else the start goes by it
             self._apply()
             await self._until_stable_answers()
         record = self.following.record

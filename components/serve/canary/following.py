@@ -21,7 +21,8 @@ log = logging.getLogger("vitrine")
 
 @dataclass
 class Following:
-    """The record as the gateway goes by it. `problem` is why it cannot be read, `unwritten` why a rollback is not in it yet."""
+    """The record as the gateway goes by it. `problem` is why it cannot be read, `unwritten` why a rollback is not in it yet, and `waits`
+    what a starting gateway waits for before it is ready, None once it has begun."""
 
     opened: Callable[[], Edge]
     cfg: ChannelConfig
@@ -29,6 +30,7 @@ class Following:
     record: Channel = EMPTY
     problem: str | None = None
     unwritten: str | None = None
+    waits: str | None = "the channel record has not been read yet"
     _edge: Edge | None = None
     _reading: "asyncio.Future[tuple[Channel, str | None]] | None" = None
     _read_after: int = 0
