@@ -22,6 +22,7 @@ from components.serve.access import answers
 from components.serve.access.in_flight import InFlight
 from components.serve.access.stack import wrap
 from components.serve.asking import Asking
+from components.serve.brought import Brought
 from components.serve.canary.admission import Admission
 from components.serve.canary.answers import AnswerLog
 from components.serve.canary.arms import Arms
@@ -145,7 +146,7 @@ async def _canary(gateway: Gateway, lifecycle: Lifecycle, registry: str | None, 
 async def _serve(lifecycle: Lifecycle, start: Start, ended: Callable[[Exception], None]) -> None:
     canary = lifecycle.gateway.canary
     try:
-        await lifecycle.start(await canary.first(start.release_id))
+        await lifecycle.start(await canary.first(start.release_id), Brought(Path(lifecycle.gateway.cfg.state)))
         await canary.settle()
     except Exception as error:
         if not isinstance(error, VitrineError):

@@ -15,6 +15,7 @@ from fastapi import Request
 from components.bundle import INDEX_FOLDER
 from components.errors import BadBundle, VitrineError
 from components.neighbours import ITEMS, NeighbourIndex
+from components.serve.brought import Brought
 from components.serve.gateway import Gateway
 from components.serve.index.bluegreen import gate, prune
 from components.serve.items import Item, Placed
@@ -64,10 +65,11 @@ class Lifecycle:
     unknown: set[str] = field(default_factory=set)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def start(self, wanted: str | None) -> None:
-        """Serves what was served last, and then `wanted`, the digest of a bundle. Raises VitrineError where it can serve neither."""
+    async def start(self, wanted: str | None, brought: Brought) -> None:
+        """Serves what was served last, and then `wanted`, the digest of a bundle, where it was not taken in by an earlier start: what was
+        activated or gone back to since stays. Raises VitrineError where it can serve neither."""
         await self._resume()
-        if wanted and wanted != self.gateway.router.active:
+        if wanted and await self._is_new(wanted, brought.last()):
             try:
                 await self.admit(wanted)
                 await self.activate(wanted)
@@ -77,6 +79,21 @@ class Lifecycle:
                 log.warning("serve: %s was not taken in, so %s goes on: %s", wanted[:12], str(self.gateway.router.active)[:12], error)
         if self.gateway.router.active is None:
             raise BadBundle("there is no release to serve: name a bundle with --bundle")
+        if wanted == self.gateway.router.active:
+            brought.keep(wanted)
+
+    async def _is_new(self, wanted: str, last: str | None) -> bool:
+        """Whether no earlier start took the bundle in; `last` is the one that the last start took in."""
+        active = self.gateway.router.active
+        if active is None or wanted == active:
+            return active is None
+        if last is None:  # a replica that comes to an index which others keep
+            new = wanted not in {about.release_id for about in await self.gateway.router.index.generations()}
+        else:
+            new = wanted != last
+        if not new:
+            log.warning("serve: %s goes on, which answered last; to go back to the bundle %s, activate it", active[:12], wanted[:12])
+        return new
 
     async def _resume(self) -> None:
         gateway = self.gateway

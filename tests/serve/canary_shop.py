@@ -20,7 +20,7 @@ from components.release.channel import PLATFORMS, Channel, Platform, climbed, fi
 from components.release.provenance import gathered
 from components.release.registry import Registry
 from tests.serve.gateway import Running, running
-from tests.serve.test_hot_reload import LENIENT
+from tests.serve.rival import LENIENT
 
 NOW = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
 WITHIN_S = 30.0

@@ -2,9 +2,14 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import edit_params, run
 
+# Vectors of another width agree less than those of two models would: tests are about switching, the gate has its own.
+LENIENT: dict[str, Any] = {
+    "index": {"gate": {"min_overlap_at_10": 0.0, "min_recall_at_10": 0.0, "max_latency_ratio": 1000.0, "max_p95_ms": 1000.0}}
+}
 STAGES = ("export", "embed", "validate_vectors", "index", "evaluate", "reference")
 
 

@@ -14,11 +14,10 @@ from onnx import numpy_helper
 
 from components import releases
 from components.manifest import MANIFEST, write_manifest
+from tests.serve.canary_shop import until
 from tests.serve.gateway import running
+from tests.serve.rival import LENIENT
 from tests.serve.test_gateway import in_base64, listing, photo
-
-# Vectors of another width agree less than those of two models would: these tests are about switching, the gate has its own.
-LENIENT = {"index": {"gate": {"min_overlap_at_10": 0.0, "min_recall_at_10": 0.0, "max_latency_ratio": 1000.0, "max_p95_ms": 1000.0}}}
 
 
 @pytest.fixture
@@ -166,13 +165,36 @@ def test_a_release_out_of_service_is_gone_and_the_active_one_cannot_be(shop, riv
     assert shop.client.post("/v1/similar", json={"text": "mug", "release": new}).json()["code"] == "release_unknown"
 
 
-def test_after_a_restart_the_release_that_answered_last_answers_again(finished, rival, tmp_path):
-    with running(finished, tmp_path, LENIENT) as first:
+@contextmanager
+def started(workspace, tmp_path, caplog):
+    """A gateway that has done everything that a start does: it answers before, with what answered last."""
+    caplog.clear()
+    with running(workspace, tmp_path, LENIENT) as gateway:
+        until(lambda: "serve: ready, release" in caplog.text)
+        yield gateway
+
+
+def test_after_a_restart_the_release_that_answered_last_answers_again(finished, rival, tmp_path, caplog):
+    caplog.set_level("INFO", "vitrine")
+    with started(finished, tmp_path, caplog) as first:
         new = keep(first, rival / "bundle")
         first.client.post("/v1/releases", json={"release_id": new}).raise_for_status()
         first.client.post(f"/v1/releases/{new}/activate").raise_for_status()
         first.client.put("/v1/items/kept", json=listing(picture_base64=in_base64(photo(77)))).raise_for_status()
-    with running(rival, tmp_path, LENIENT) as second:
-        assert second.gateway.router.active == new
-        best = second.client.post("/v1/similar", json={"picture_base64": in_base64(photo(77)), "k": 1}).json()["items"][0]
-        assert best["item_id"] == "kept"
+    for workspace in (finished, rival):  # the bundle at hand is the one that was there at first, then the one that answers
+        with started(workspace, tmp_path, caplog) as again:
+            assert again.gateway.router.active == new
+            best = again.client.post("/v1/similar", json={"picture_base64": in_base64(photo(77)), "k": 1}).json()["items"][0]
+            assert best["item_id"] == "kept"
+
+
+def test_a_bundle_that_is_new_at_a_start_is_taken_in_once_and_may_be_gone_back_from(finished, rival, tmp_path, caplog):
+    caplog.set_level("INFO", "vitrine")
+    with started(finished, tmp_path, caplog) as first:
+        old = first.gateway.router.active
+    with started(rival, tmp_path, caplog) as second:
+        assert second.gateway.router.active != old
+        second.client.post("/v1/releases/rollback").raise_for_status()
+    with started(rival, tmp_path, caplog) as third:
+        assert third.gateway.router.active == old
+        assert "goes on, which answered last" in caplog.text
