@@ -11,8 +11,8 @@ import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -133,15 +133,15 @@ class FolderStore:
     def _place(self, key: str, write: Callable[[BinaryIO], object]) -> None:
         target = self.root / key
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=PARTIAL)
+        partial = target.parent / f"{PARTIAL}{uuid.uuid4().hex}"
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(partial, "xb") as file:  # readable to whom the umask says: a gateway may run as another user than who publishes
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, target)
         except BaseException as error:
-            Path(partial).unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
             if isinstance(error, OSError):
                 error.filename = error.filename or str(target)  # a write names no file, and a full disk is told by it
             raise

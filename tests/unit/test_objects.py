@@ -1,6 +1,7 @@
 """One set of rules for both stores: a folder, and S3 by a real server."""
 
 import os
+import stat
 import time
 
 import pytest
@@ -84,6 +85,16 @@ def test_a_killed_writer_leaves_nothing_that_counts(tmp_path):
     os.utime(tmp_path / f"{PARTIAL}old", (0, time.time() - 2 * ABANDONED_S))
     assert keys(FolderStore(tmp_path)) == []
     assert [path.name for path in tmp_path.iterdir()] == [f"{PARTIAL}new"]  # someone may still be writing it
+
+
+def test_a_folder_can_be_read_by_whom_the_umask_lets(tmp_path):
+    before = os.umask(0o027)
+    try:
+        FolderStore(tmp_path).put("a/file.bin", b"x")
+        FolderStore(tmp_path).swap("a/record.json", b"{}", None)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE((tmp_path / "a" / name).stat().st_mode) for name in ("file.bin", "record.json")} == {0o640}
 
 
 def test_deleting_leaves_no_empty_folders(tmp_path):
