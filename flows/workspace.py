@@ -116,13 +116,14 @@ def is_alive(holder: Holder, entry_time_s: float) -> bool:
     """Whether the process that wrote an entry at `entry_time_s` (Unix time) or before still runs.
 
     Its pid may have been given to another process since: to one that started later, or, as every DVC command renews the file's time,
-    to one that was started with another command.
+    to one that was started with another command. A process that is just being started has no command line yet, and counts.
     """
     try:
         process = psutil.Process(holder.pid)
         if process.status() == psutil.STATUS_ZOMBIE or process.create_time() > entry_time_s + CLOCK_SLACK_S:
             return False
-        return _is_same_command(holder.command, process.cmdline())
+        command_line = process.cmdline()
+        return not command_line or _is_same_command(holder.command, command_line)
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

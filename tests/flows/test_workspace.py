@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from components.errors import BadWorkspace, StageBusy
@@ -17,6 +18,8 @@ from tests.flows.conftest import SCRIPTS
 @pytest.fixture
 def sleeper():
     process = subprocess.Popen(["sleep", "60"])
+    while not psutil.Process(process.pid).cmdline():  # the kernel has it a moment after it was started
+        time.sleep(0.01)
     yield process
     process.kill()
     process.wait()
@@ -87,6 +90,14 @@ def test_a_process_counts_as_the_writer_only_if_it_was_there_first_and_was_start
     assert not is_alive(Holder(sleeper.pid, "sleep 60"), entry_time_s=now - 60)
     assert not is_alive(Holder(sleeper.pid, "sleep 61"), entry_time_s=now)
     assert not is_alive(Holder(sleeper.pid, "dvc 60"), entry_time_s=now)
+
+
+def test_a_process_that_is_just_being_started_is_taken_for_nobody_else():
+    for _ in range(20):  # in most of them it has no command line yet
+        with subprocess.Popen(["sleep", "60"]) as process:
+            alive = is_alive(Holder(process.pid, "sleep 60"), entry_time_s=time.time())
+            process.kill()
+        assert alive
 
 
 @pytest.mark.parametrize("start", [[sys.executable, "-m", "dvc"], [str(Path(SCRIPTS) / "dvc")]])
