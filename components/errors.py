@@ -14,6 +14,8 @@
     ├── Conflict        what was to be changed is not as it was thought to be
     ├── BadBundle       a bundle's file is missing, altered or of another model
     ├── BadState        what the gateway keeps on disk is damaged
+    ├── GatewayFailed   a running gateway cannot be reached, or does not let us ask
+    │   └── WrongRelease  another release answers than the one that was to be asked
     └── JudgeFailed     a judge gave no usable answer after its retries
         └── CallLimit   label.max_calls would be passed
 
@@ -80,6 +82,14 @@ class BadBundle(VitrineError):
 
 class BadState(VitrineError):
     """What the gateway keeps on disk, or in its database, is damaged or was written by another version."""
+
+
+class GatewayFailed(VitrineError):
+    """A running gateway cannot be reached, is too slow, or does not let us ask."""
+
+
+class WrongRelease(GatewayFailed):
+    """Another release answers than the one that was to be asked."""
 
 
 class JudgeFailed(VitrineError):

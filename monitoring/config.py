@@ -4,6 +4,7 @@ from pydantic import Field
 
 from components.contract import Config
 from monitoring.detectors.config import DetectorsConfig
+from monitoring.probing.config import ProbingConfig
 from monitoring.rehearsal.config import RehearsalConfig
 
 
@@ -18,4 +19,5 @@ class MonitorConfig(Config):
 
     budget: BudgetConfig
     detectors: DetectorsConfig
+    probing: ProbingConfig
     rehearsal: RehearsalConfig

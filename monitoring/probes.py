@@ -13,7 +13,8 @@ GOLDEN, ANCHOR, COPY, UPSERT, NEIGHBOURS = "golden", "anchor", "copy", "upsert",
 
 # Lies at probes/dt=YYYY-MM-DD/*.parquet, beside the predictions. `value` and `expected` by `kind`: golden: cosine, and 1; anchor: Image
 # Score, and its target; copy and upsert: 1 where the item was found, else 0, and 1; neighbours: how many came, and as many, with `found`
-# the items in order.
+# the items in order. A release that refuses a golden photo or an anchor has no number there. `release_id` is whose answer it is, null
+# where that is not known.
 PROBES = pa.schema(
     [
         pa.field("ts", UTC_TIME, nullable=False),
@@ -22,6 +23,7 @@ PROBES = pa.schema(
         pa.field("value", pa.float32(), nullable=False),
         pa.field("expected", pa.float32(), nullable=False),
         pa.field("found", pa.list_(pa.string())),
+        pa.field("release_id", pa.string()),
     ]
 )
 
@@ -37,12 +39,16 @@ def probes_of(extras: Extras, at: dt.datetime) -> pa.Table:
         rows += [(kind, f"{number:06d}", float(number < num_found), 1.0, None) for number in range(num_asked)]
     rows += [(NEIGHBOURS, probe, len(found), len(found), list(found)) for probe, found in extras.probe_neighbours.items()]
     columns = list(zip(*rows, strict=True)) or [()] * 5
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, list(PROBES)[1:], strict=True)]
-    return pa.table([pa.array([at] * len(rows), UTC_TIME), *arrays], schema=PROBES)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, list(PROBES)[1:-1], strict=True)]
+    return pa.table([pa.array([at] * len(rows), UTC_TIME), *arrays, pa.nulls(len(rows), pa.string())], schema=PROBES)
 
 
-def extras_of(probes: pa.Table) -> Extras:
-    """What rows of PROBES say. Where a probe was asked for its neighbours several times, the last answer counts; else all count."""
+def extras_of(probes: pa.Table, release_id: str | None = None) -> Extras:
+    """What rows of PROBES say. Where a probe was asked for its neighbours several times, the last answer counts; else all count.
+
+    Where a release is given, what others answered is left out."""
+    if release_id is not None:
+        probes = probes.filter(pc.fill_null(pc.equal(probes["release_id"], release_id), True))
     by_kind = {kind: probes.filter(pc.equal(probes["kind"], kind)) for kind in (GOLDEN, ANCHOR, COPY, UPSERT, NEIGHBOURS)}
     values = {kind: rows["value"].to_numpy().astype(np.float32) for kind, rows in by_kind.items()}
     near = by_kind[NEIGHBOURS].sort_by("ts")

@@ -31,7 +31,7 @@ from components.serve.wire import Asked
 
 log = logging.getLogger("vitrine")
 
-NOBODY = Caller(request_id="golden", key_id=None, scopes=frozenset())
+NOBODY = Caller(request_id="golden", key_id=None, scopes=frozenset(), is_probe=True)
 STARTING = Passed(("the gateway is starting",))
 
 

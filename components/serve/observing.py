@@ -17,6 +17,12 @@ from components.serve.served import Served
 STATS = ("brightness", "sharpness", "text_share")
 
 
+def is_sampled(request: Request) -> bool:
+    """Whether the request is in the sample that the prediction log keeps; a probe never is."""
+    caller = caller_of(request)
+    return not caller.is_probe and gateway_of(request).predictions.should(caller.request_id)
+
+
 def observe(request: Request, served: Served, query: Query, began: float) -> None:
     """Logs what the release made of a query, where the request is in the sample."""
     about: dict[str, Any] = {"vector": query.vector, "image_id": query.about.get("image_id"), "image_score": query.about.get("image_score")}

@@ -19,8 +19,13 @@ class PhotoStore:
 
     async def get(self, image_id: str) -> bytes | None:
         """The photo's bytes, or None where it was never kept or is not what it is named."""
-        data = await asyncio.to_thread(self.store.get, _key(image_id))
-        return data if data is not None and hashlib.sha256(data).hexdigest() == image_id else None
+        return await asyncio.to_thread(kept_photo, self.store, image_id)
+
+
+def kept_photo(store: ObjectStore, image_id: str) -> bytes | None:
+    """The photo's bytes, or None where it was never kept or is not what it is named."""
+    data = store.get(_key(image_id))
+    return data if data is not None and hashlib.sha256(data).hexdigest() == image_id else None
 
 
 def _key(image_id: str) -> str:

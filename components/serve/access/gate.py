@@ -14,10 +14,11 @@ from components.serve.access.keys import ALL_SCOPES, Key, verify
 from components.serve.access.origins import Hosts, Proxies, check_origin
 from components.serve.access.rates import Rate, Rates, refusal
 from components.serve.access.scopes import needed
+from components.serve.pictures.recent import afresh
 from components.serve.problems import Refused
 
 ONCE = (b"host", b"authorization", b"x-api-key", b"content-length", b"transfer-encoding", b"content-type", b"origin", b"sec-fetch-site")
-ONCE_OURS = (b"x-request-id", b"x-platform", b"x-app-version", b"x-user-id")
+ONCE_OURS = (b"x-request-id", b"x-platform", b"x-app-version", b"x-user-id", b"x-probe")
 NONE: frozenset[str] = frozenset()
 
 
@@ -60,7 +61,11 @@ class Gate:
             if not path.startswith("/health/"):  # a probe calls by address, whatever that is
                 self._hosts.check(exchange.headers.get(b"host"), loopback_only=ring is None)
             key_id, scopes = self._open(scope, exchange) if ring is None else self._keyed(ring, scope, exchange)
-            scope["state"]["caller"] = caller_of(exchange.headers, exchange.request_id, key_id, scopes)
+            caller = caller_of(exchange.headers, exchange.request_id, key_id, scopes)
+            scope["state"]["caller"] = caller
+            if caller.is_probe:
+                with afresh():
+                    return await self._app(scope, receive, send)
         await self._app(scope, receive, send)
 
     def _open(self, scope: Scope, exchange: Exchange) -> tuple[None, frozenset[str]]:

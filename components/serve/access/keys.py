@@ -1,6 +1,7 @@
 """API keys: `vk_<id>_<secret>`, of which only a hash is kept, and what each may do.
 
-A scope is granted only where it is listed: `admin` alone can change releases, and can neither read nor write.
+A scope is granted only where it is listed: `admin` alone can change releases, and can neither read nor write. `probe` allows no address
+of its own: it lets a request say that it is none of a shopper's (X-Probe).
 """
 
 import datetime as dt
@@ -20,8 +21,8 @@ from components.serve.access.config import Count, PerSecond
 from components.serve.access.rates import Rate
 from components.serve.problems import Refused
 
-Scope = Literal["read", "write", "admin"]
-SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
+Scope = Literal["read", "write", "admin", "probe"]
+SCOPES: tuple[Scope, ...] = ("read", "write", "admin", "probe")
 ALL_SCOPES = frozenset(SCOPES)
 BASE62 = string.ascii_letters + string.digits
 ID_CHARS = 10

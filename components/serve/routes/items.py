@@ -10,7 +10,7 @@ from components.serve.access.strict_json import StrictRoute
 from components.serve.catalogue import Upserted, each
 from components.serve.gateway import Answer, Gateway, answered, caller_of, gateway_of
 from components.serve.items import Hit, Placed
-from components.serve.observing import observe_upsert
+from components.serve.observing import is_sampled, observe_upsert
 from components.serve.problems import Refused, body_of
 from components.serve.routes.similar import told as told_hit
 from components.serve.routes.uploads import Multipart, bytes_of
@@ -113,7 +113,7 @@ async def picture(request: Request, image_id: Digest) -> Response:
 
 
 def _predict(request: Request, gateway: Gateway, rows: list[Upserted | Refused], began: float) -> None:
-    if gateway.predictions.should(caller_of(request).request_id):
+    if is_sampled(request):
         for row in rows:
             if isinstance(row, Upserted) and row.seen:
                 observe_upsert(request, gateway.router.of(), row, began)

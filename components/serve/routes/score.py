@@ -9,8 +9,8 @@ from components.serve.access.caller import charge
 from components.serve.access.strict_json import StrictRoute
 from components.serve.asking import Query
 from components.serve.explain import NUM_ROWS, explanation
-from components.serve.gateway import Answer, Gateway, answered, caller_of, gateway_of, turn_of
-from components.serve.observing import observe
+from components.serve.gateway import Answer, Gateway, answered, gateway_of, turn_of
+from components.serve.observing import is_sampled, observe
 from components.serve.problems import Refused
 from components.serve.routes.uploads import Multipart, bytes_of
 from components.serve.served import Served
@@ -45,7 +45,7 @@ async def answer(request: Request, asked: Asked, item_id: Id | None, data: bytes
     began, gateway = time.perf_counter(), gateway_of(request)
     if explain:
         charge(request.scope, NUM_ROWS - 1)
-    sampled = gateway.predictions.should(caller_of(request).request_id)
+    sampled = is_sampled(request)
 
     async def scored(served: Served) -> tuple[Query, dict[str, Any]]:
         query = await gateway.asking.query(served, item_id, None, data, want_stats=sampled or explain)

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request, UploadFile
 
 from components.serve.access.strict_json import StrictRoute
 from components.serve.asking import Query
-from components.serve.gateway import Answer, answered, caller_of, gateway_of, turn_of
+from components.serve.gateway import Answer, answered, gateway_of, turn_of
 from components.serve.items import Filters, Hit
-from components.serve.observing import observe
+from components.serve.observing import is_sampled, observe
 from components.serve.problems import Refused
 from components.serve.routes.address import asked_in, described
 from components.serve.routes.uploads import Multipart, bytes_of
@@ -63,7 +63,7 @@ async def answer(
     if k > gateway.cfg.queries.max_k:
         raise Refused("invalid", f"k is {k}, at most {gateway.cfg.queries.max_k} are given")
     turn, arms = turn_of(request, asked), gateway.canary.arms
-    sampled = gateway.predictions.should(caller_of(request).request_id)
+    sampled = is_sampled(request)
 
     async def found_by(served: Served) -> Found:
         query = await gateway.asking.query(served, item_id, text, data, want_stats=sampled)

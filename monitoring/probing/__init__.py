@@ -1,0 +1,1 @@
+"""Asking a running gateway questions whose answers are known."""
