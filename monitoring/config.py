@@ -6,6 +6,7 @@ from components.contract import Config
 from monitoring.detectors.config import DetectorsConfig
 from monitoring.probing.config import ProbingConfig
 from monitoring.rehearsal.config import RehearsalConfig
+from monitoring.windows.config import WindowsConfig
 
 
 class BudgetConfig(Config):
@@ -20,4 +21,5 @@ class MonitorConfig(Config):
     budget: BudgetConfig
     detectors: DetectorsConfig
     probing: ProbingConfig
+    windows: WindowsConfig
     rehearsal: RehearsalConfig

@@ -1,6 +1,6 @@
 """`python -m tests.bench_drift TABLE`: what drift detection costs. Prints Markdown for docs/benchmarks.md.
 
-scale   the whole embedding verdict over two windows of a million vectors, on one core: seconds of CPU and memory at its peak
+scale   a reference of a million vectors made ready, a day of as many read from files and both compared, on one core: seconds and memory
 day     every detector in every segment of one day, against a reference made ready
 """
 
@@ -11,105 +11,43 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-CHUNK_ROWS = 32_768
 SEED = 11
-SAMPLE_ROWS = 20_000
 SIZES = (100_000, 300_000, 1_000_000)
-NUM_CENTRES = 64
-
-
-def write_window(path: Path, num_rows: int, dim: int, seed: int, shift_share: float) -> None:
-    """Rows as a log holds them, float16 vectors of unit length; `shift_share` of them are of a kind that the other window has not."""
-    from tests.monitoring.detectors.shop import CATEGORIES, START
-
-    shop, rng = np.random.default_rng(SEED), np.random.default_rng(seed)
-    centre = shop.normal(0, 1, (NUM_CENTRES + 1, dim))
-    vector = pa.list_(pa.float16(), dim)
-    names = ("item_id", "image_id", "request_id", "seller_id", "platform", "category", "app_version")
-    kinds = pa.schema([("ts", pa.timestamp("us", "UTC")), *((name, pa.string()) for name in names), ("vector", vector)])
-    with pq.ParquetWriter(path, kinds, compression="none", use_dictionary=False) as writer:
-        for start in range(0, num_rows, CHUNK_ROWS):
-            n = min(CHUNK_ROWS, num_rows - start)
-            kind = np.where(rng.random(n) < shift_share, NUM_CENTRES, rng.integers(NUM_CENTRES, size=n))
-            z = centre[kind] + rng.normal(0, 1, (n, dim))
-            z = (z / np.linalg.norm(z, axis=1, keepdims=True)).astype(np.float16)
-            item, seller = rng.integers(num_rows, size=n), rng.integers(num_rows // 20, size=n)
-            columns = {
-                "ts": pa.array([START] * n, kinds.field("ts").type),
-                "item_id": pa.array([f"m-{seed}-{i:08d}" for i in item]),
-                "image_id": pa.array([f"p-{seed}-{i:08d}" for i in item]),
-                "request_id": pa.array([f"r-{seed}-{start + i:08d}" for i in range(n)]),
-                "seller_id": pa.array([f"s-{i:06d}" for i in seller]),
-                "platform": pa.array(rng.choice(["web", "ios", "android"], n)),
-                "category": pa.array(np.array(CATEGORIES)[kind % len(CATEGORIES)]),
-                "app_version": pa.array(rng.choice([f"3.{v}.0" for v in range(8)], n)),
-                "vector": pa.FixedSizeListArray.from_arrays(pa.array(z.ravel()), dim),
-            }
-            writer.write_table(pa.table(columns, schema=kinds))
-
-
-def batches(path: Path) -> Iterator[tuple[pa.Table, np.ndarray]]:
-    """The rows of a file and their vectors, some at a time; what pyarrow reads ahead it would keep until the end."""
-    for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(CHUNK_ROWS):
-        vectors = batch.column("vector").flatten().to_numpy(zero_copy_only=False)
-        yield pa.Table.from_batches([batch]).drop(["vector"]), vectors.reshape(batch.num_rows, -1)
-
-
-def chunks(path: Path, cfg):
-    """The rows of a file, as the detectors add them up."""
-    from monitoring.detectors.whole import Chunk
-
-    for table, vectors in batches(path):
-        yield Chunk.of(table, vectors, np.ones(len(vectors)), cfg, SEED)
-
-
-def sample(path: Path, share: float):
-    """A window of that share of the rows, chosen by their request."""
-    from monitoring.detectors.hashes import hashed, mixed
-    from monitoring.window import COLUMNS
-    from tests.monitoring.detectors.shop import window_over
-
-    kept = []
-    for table, vectors in batches(path):
-        chosen = mixed(hashed(table["request_id"]), SEED) < np.uint64(share * (2**64 - 1)) if share < 1 else np.ones(len(vectors), bool)
-        kept.append((table.filter(pa.array(chosen)), vectors[chosen].astype(np.float32)))
-    table, vectors = pa.concat_tables(one for one, _ in kept), np.concatenate([one for _, one in kept])
-    absent = [name for name in COLUMNS.names if name not in table.column_names]
-    for name in absent:
-        table = table.append_column(name, pa.nulls(table.num_rows, COLUMNS.field(name).type))
-    return window_over(table.select(COLUMNS.names), vectors, np.full(len(vectors), 1 / share))
 
 
 def verdict(folder: Path) -> dict[str, float]:
-    """Both windows read and compared, in `all` over every row and in each segment over the sample."""
-    from monitoring.detectors.measure import Baseline, compare
-    from monitoring.detectors.whole import add_up, fit
-    from monitoring.extras import Extras
+    """A release's reference and a day's window, read and compared: in `all` over every row, in each segment over the sample."""
+    from components.contract import bind, read_params
+    from components.objects import FolderStore
+    from monitoring.config import MonitorConfig
     from monitoring.measured import Family
+    from monitoring.measuring import measured
+    from monitoring.reading import read_window
+    from monitoring.reference import reference_of
     from monitoring.window import ALL
-    from tests.monitoring.detectors.shop import make_config
+    from tests.monitoring.windows.large_log import DAY
 
-    cfg, paths = make_config(), (folder / "reference.parquet", folder / "current.parquet")
-    num_rows = min(pq.read_metadata(path).num_rows for path in paths)
-    before, now = (sample(path, min(1.0, SAMPLE_ROWS / num_rows)) for path in paths)
-    space = fit(chunks(paths[0], cfg), cfg, SEED)
-    whole = add_up(space, chunks(paths[0], cfg), cfg), add_up(space, chunks(paths[1], cfg), cfg)
-    found = compare(Baseline.of(before, cfg, SEED, space), now, Extras(), Extras(), whole).found
+    cfg, began = bind(MonitorConfig, "monitor", read_params()), time.process_time()
+    reference = reference_of(folder / "bundle", cfg, SEED)
+    made_ready = time.process_time()
+    read = read_window(FolderStore(folder / "store"), DAY, reference, cfg.windows, SEED)
+    were_read = time.process_time()
+    found = measured(read, reference).found
     told = {m.detector: m.value for m in found if m.segment == ALL and m.family is Family.EMBEDDING}
-    return told | {"segments": len({m.segment for m in found})}
+    took = {"reference_s": made_ready - began, "read_s": were_read - made_ready, "measure_s": time.process_time() - were_read}
+    return told | took | {"segments": len({m.segment for m in found}), "rows": read.about.num_rows, "sampled": read.window.rows.num_rows}
 
 
 def measured(folder: Path) -> dict[str, float]:
     """What a fresh process on one core found, with its CPU seconds and its peak memory in MiB."""
     command = [sys.executable, "-m", "tests.bench_drift", "scale", "--folder", str(folder)]
-    alone = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    alone = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
     return dict(json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=alone).stdout))
 
 
@@ -126,24 +64,24 @@ def one_core(folder: Path) -> None:
 
 def scale(dim: int) -> None:
     """The table of window sizes."""
-    print(f"Vectors of {dim} values; 2 % of the second window are of a kind that the first has not; {SAMPLE_ROWS:,} rows sampled\n")
-    heads = ("rows a window", "CPU s, one core", "peak MiB", "segments", "AUC", "MMD, times chance", "centroid", "reconstruction")
-    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    from tests.monitoring.windows.large_log import write
+
+    print(f"Vectors of {dim} values; as many held-out items as rows a day; 2 % of the rows are of a kind that those have not\n")
+    heads = ("rows a window", "CPU s, one core", "reference made ready", "log read", "measured", "peak MiB", "rows sampled", "segments")
+    print(f"| {' | '.join((*heads, 'AUC', 'MMD, times chance', 'centroid', 'reconstruction'))} |\n|{'---|' * (len(heads) + 4)}")
     for num_rows in SIZES:
         with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            write_window(folder / "reference.parquet", num_rows, dim, 1, 0.0)
-            write_window(folder / "current.parquet", num_rows, dim, 2, 0.02)
-            run = measured(folder)
-        cost = f"{run['cpu_s']:.1f} | {run['peak_mib']:.0f} | {run['segments']:.0f}"
+            write(Path(scratch), num_rows, dim, 0.02)
+            run = measured(Path(scratch))
+        assert run["rows"] == num_rows
+        cost = " | ".join(f"{run[name]:.1f}" for name in ("cpu_s", "reference_s", "read_s", "measure_s"))
+        size = f"{run['peak_mib']:.0f} | {run['sampled']:,} | {run['segments']:.0f}"
         values = f"{run['domain_auc'] + 0.5:.3f} | {run['mmd']:.1f} | {run['centroid']:.3f} | {run['reconstruction']:.3f}"
-        print(f"| {num_rows:,} | {cost} | {values} |", flush=True)
+        print(f"| {num_rows:,} | {cost} | {size} | {values} |", flush=True)
 
 
 def day(dim: int) -> None:
     """Seconds of CPU that one day of 5,000 rows takes, by the number of segments."""
-    import time
-
     from monitoring.detectors.measure import Baseline, compare
     from monitoring.extras import Extras
     from tests.monitoring.detectors.shop import make_config, make_window
