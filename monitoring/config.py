@@ -4,6 +4,7 @@ from pydantic import Field
 
 from components.contract import Config
 from monitoring.detectors.config import DetectorsConfig
+from monitoring.judging.config import VerdictConfig
 from monitoring.probing.config import ProbingConfig
 from monitoring.rehearsal.config import RehearsalConfig
 from monitoring.windows.config import WindowsConfig
@@ -23,3 +24,4 @@ class MonitorConfig(Config):
     probing: ProbingConfig
     windows: WindowsConfig
     rehearsal: RehearsalConfig
+    verdict: VerdictConfig

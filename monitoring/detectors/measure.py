@@ -3,11 +3,13 @@
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from monitoring.detectors.config import DetectorsConfig
+from monitoring.detectors.means import NO_SCALE, Scale, means
 from monitoring.detectors.pair import Pair
 from monitoring.detectors.part import Part, Placed
 from monitoring.detectors.registry import DETECTORS, Detector
@@ -42,6 +44,11 @@ class Baseline:
         space = space or rows.space(cfg, seed)
         return cls(rows, space, _parts(rows, space, cfg), cfg, seed)
 
+    @cached_property
+    def scale(self) -> Scale:
+        """What a row's features are measured by."""
+        return Scale.of(self.parts[ALL])
+
     def part(self, segment: str) -> Part:
         """The reference's rows in the segment, which may be none. Where it knows that dimension of no row at all, every row may be of
         that segment: held-out items were not shown on any platform."""
@@ -52,10 +59,17 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the detectors found, and why segments were left out, in words, by segment: of those only the share of the rows is measured."""
+    """What the detectors found, and why segments were left out, in words, by segment: of those only the share of the rows is measured.
+
+    `num_rows` is how many rows of the log each segment has, by weight. `means` holds of each segment with enough rows of its own the mean
+    of each feature, (F,), in order of `scale.names`.
+    """
 
     found: list[Measured]
     left_out: Mapping[str, str]
+    num_rows: Mapping[str, float] = field(default_factory=dict)
+    scale: Scale = NO_SCALE
+    means: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def measure(
@@ -90,7 +104,9 @@ def compare(
     left_out = _left_out(baseline, parts)
     seconds = time.monotonic() - began
     log.info("drift: %d rows, %d values, %d segments left out, %.2f s", len(rows.weight_N), len(found), len(left_out), seconds)
-    return Comparison(found, left_out)
+    enough = [segment for segment, part in parts.items() if len(part.index) >= baseline.cfg.min_rows]
+    num_rows = {segment: float(part.weight.sum()) for segment, part in parts.items()}
+    return Comparison(found, left_out, num_rows, baseline.scale, means(baseline.scale, parts, enough))
 
 
 def _parts(rows: Rows, space: Space | None, cfg: DetectorsConfig) -> dict[str, Part]:
