@@ -7,6 +7,7 @@ from monitoring.detectors.config import DetectorsConfig
 from monitoring.judging.config import VerdictConfig
 from monitoring.probing.config import ProbingConfig
 from monitoring.rehearsal.config import RehearsalConfig
+from monitoring.report.config import ReportConfig
 from monitoring.windows.config import WindowsConfig
 
 
@@ -24,4 +25,5 @@ class MonitorConfig(Config):
     probing: ProbingConfig
     windows: WindowsConfig
     rehearsal: RehearsalConfig
+    report: ReportConfig
     verdict: VerdictConfig

@@ -1,0 +1,1 @@
+"""The page of a window: what an on-call engineer reads first."""
