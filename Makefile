@@ -4,15 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
-# What `demo` ends with; `make demo SHOW=` leaves it out. It needs to know what truly suits a shopper, which real photos do not tell.
+# What `demo` ends with; `make demo SHOW=` and `DRIFT=` leave it out. The show needs to know what truly suits a shopper, which real photos do not tell.
 SHOW ?= $(if $(DATA),,show)
-
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+DRIFT ?= darker_photos
 
 TRITON := .venv-triton
 TRITON_PYTHON ?= /usr/bin/python3.11
+PROMETHEUS := .prometheus
 
-.PHONY: setup system-deps triton-test-env demo test lint bench chaos clean
+export PATH := $(CURDIR)/$(BIN):$(PATH):$(CURDIR)/$(PROMETHEUS)/usr/bin
+
+.PHONY: setup system-deps triton-test-env prometheus-test-env demo test lint bench chaos clean
 
 setup: $(STAMP)
 
@@ -35,10 +37,20 @@ $(TRITON)/.installed:
 	$(TRITON)/bin/pip install --quiet nvidia-pytriton==0.7.0 'numpy<2' "$$(grep '^onnxruntime==' constraints.txt)"
 	touch $@
 
+# The programs that the alert rules are tried against, unpacked and not installed: Debian's packages would start servers for everybody.
+prometheus-test-env: $(PROMETHEUS)/.installed
+
+$(PROMETHEUS)/.installed:
+	mkdir -p $(PROMETHEUS)
+	cd $(PROMETHEUS) && apt-get download -qq prometheus prometheus-alertmanager prometheus-node-exporter prometheus-pushgateway
+	for package in $(PROMETHEUS)/*.deb; do dpkg -x $$package $(PROMETHEUS) && rm $$package || exit 1; done
+	touch $@
+
 demo: setup
 	vitrine source $(if $(DATA),folder "$(DATA)",simulate)
 	vitrine retrain
 	$(if $(SHOW),vitrine $(SHOW))
+	$(if $(DRIFT),vitrine drift rehearse $(DRIFT))
 	@echo "Look at it: $(BIN)/vitrine serve --port 8080, then open http://127.0.0.1:8080/"
 
 test: setup lint

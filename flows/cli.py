@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flows.drift_cli import drift
 from flows.release_cli import release
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 
 
+app.add_typer(drift, name="drift")
 app.add_typer(release, name="release")
 
 
@@ -120,7 +122,7 @@ app.add_typer(key, name="key")
 
 @key.command("create")
 def key_create(
-    scope: Annotated[list[str], typer.Option(help="read, write or admin; once for each, none implies another.")],
+    scope: Annotated[list[str], typer.Option(help="read, write, admin or probe; once for each, none implies another.")],
     rate: Annotated[float | None, typer.Option(help="Requests a second; serve.access.new_key unless given.")] = None,
     burst: Annotated[int | None, typer.Option(min=1, help="Requests at once; serve.access.new_key unless given.")] = None,
     note: Annotated[str, typer.Option(help="Who uses it.")] = "",

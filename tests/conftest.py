@@ -120,7 +120,7 @@ def system_program(name: str) -> str:
     """Where a program of the system is. Without it the test is skipped, and fails in continuous integration, which installs it."""
     found = shutil.which(name)
     if found is None:
-        message = f"{name} is not installed: run `make system-deps`"
+        message = f"{name} is not installed: run `make system-deps prometheus-test-env`, then `make test`"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)

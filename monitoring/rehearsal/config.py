@@ -77,6 +77,18 @@ class FaultsConfig(Config):
     titles: Part
 
 
+class RehearseConfig(Config):
+    """`vitrine drift rehearse`: after `num_days` quiet days a quiet and a faulty one are judged. The year starts long ago, so that no real
+    window is called as its own are. `pool` is smaller than that of a bench, to be ready within a minute."""
+
+    seed: int = Field(ge=0)
+    folder: str
+    num_days: int = Field(ge=1)
+    start: Annotated[str, AfterValidator(_day)]
+    workers: int = Field(ge=1)
+    pool: PoolConfig
+
+
 class RehearsalConfig(Config):
     """Everything that a simulated day is made by."""
 
