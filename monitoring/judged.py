@@ -40,6 +40,11 @@ class CauseName(StrEnum):
     MODEL_CHANGED = "model_changed"
     BROKEN_INPUT = "broken_input"
 
+    @property
+    def words(self) -> str:
+        """As people say it: darker photos, AI photos."""
+        return self.value.replace("_", " ").replace("ai ", "AI ")
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -16,8 +16,7 @@ DRIFT, BROKEN = "VitrineDrift", "VitrineDriftBrokenInput"
 
 def title_of(cause: CauseName) -> str:
     """`Darker photos`; broken_input is `Broken input`."""
-    words = cause.value.replace("_", " ").capitalize()
-    return words.replace("Ai ", "AI ")
+    return cause.words[:1].upper() + cause.words[1:]
 
 
 def anchor_of(title: str) -> str:

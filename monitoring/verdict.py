@@ -158,7 +158,7 @@ def _said_of(cause: Cause) -> str:
     where = cause.segments[0].segment if cause.segments else "the whole window"
     here = [one.measured for one in cause.findings if one.measured.segment == where] or [cause.findings[0].measured]
     told = next((one for one in here if one.detector in STEPS and one.detector != PROFILE), here[0])
-    return f"{cause.name.value.replace('_', ' ')} in {where}: {told.effect}"
+    return f"{cause.name.words} in {where}: {told.effect}"
 
 
 def _named(judgement: Judgement, said: Said, before: Before, now: dt.datetime | None) -> Judgement:

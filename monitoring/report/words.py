@@ -172,7 +172,7 @@ def clip(text: object, limit: int = MAX_CHARS) -> str:
 def sentence(text: str) -> str:
     """As it stands at the top of a page: one line, with a capital where it begins with a plain word, and arrows as arrows."""
     shown = arrows(clip(text))
-    return shown[:1].upper() + shown[1:] if shown.split(" ")[0].isalpha() else shown
+    return shown[:1].upper() + shown[1:] if shown.split(" ")[0].strip(",;:").isalpha() else shown
 
 
 def arrows(text: str) -> str:
