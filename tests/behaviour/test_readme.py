@@ -26,6 +26,7 @@ ELSEWHERE = {
     "vitrine serve --port 8080": "tests.serve.test_serve_command",
     "vitrine release start": "tests.flows.test_release",
     "vitrine explain 3f9a1c": "tests.release.test_explain",
+    "vitrine drift rehearse seller_flood": "tests.flows.test_drift_rehearsal",
     ". .venv/bin/activate": "tests.conftest.environment",
     **dict.fromkeys(EVENTS, "test_the_walk_through_events_runs_in_its_order"),
 }
