@@ -82,7 +82,7 @@ def message(lines: Sequence[Line]) -> str:
 
 def show(lines: Sequence[Line], console: Console) -> None:
     """A table with a row for each window, and below it what was said, done, or went wrong."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)  # five columns on a terminal of 80
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)  # five columns on a terminal of 80
     for name in ("window", "verdict", "cause and segment", "surprise", "page"):
         table.add_column(name, overflow="fold", no_wrap=name != "cause and segment", min_width=8)
     for told in lines:

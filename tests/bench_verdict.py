@@ -7,6 +7,7 @@ Run it in a workspace with a bundle, or name one. What was measured of a day is 
 """
 
 import argparse
+import dataclasses
 import math
 import sys
 from collections import Counter
@@ -123,11 +124,21 @@ def fault_rows(shop: Shop, years: dict[int, JudgedYear], seeds: range) -> list[R
     """Every fault with every seed."""
     rows = []
     for seed in seeds:
-        for name in FAULTS:
-            fault, year, begin, seen = shop.faulty(name, seed, list(years))
-            rows.append(Row(fault, seed, years[year].judged(seen, begin, years[year].judgements)))
+        rows += [fault_row(shop, years, name, seed) for name in FAULTS]
         print(f"seed {seed}: {sum(row.paged for row in rows)} of {len(rows)} paged", file=sys.stderr)
     return rows
+
+
+def fault_row(shop: Shop, years: dict[int, JudgedYear], name: str, seed: int) -> Row:
+    """What is said of the fault's first day."""
+    fault, year, begin, seen = shop.faulty(name, seed, list(years))
+    said = f"faults-{year}/said-{shop.version}/{name}-{seed}"
+    return Row(fault, seed, shop.kept(said, lambda: alarms_of(years[year].judged(seen, begin))))
+
+
+def alarms_of(judgement: Judgement) -> Judgement:
+    """The judgement with no findings but its alarms."""
+    return dataclasses.replace(judgement, findings=tuple(one for one in judgement.findings if one.alarming))
 
 
 def seeds_of(text: str) -> range:

@@ -4,12 +4,14 @@ A year is a seed. Years and faults that the method was built on have seeds below
 """
 
 import dataclasses
+import hashlib
 import pickle
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from monitoring.config import MonitorConfig
 from monitoring.detectors.measure import compare
 from monitoring.extras import Extras
 from monitoring.judged import Judgement, Verdict
-from monitoring.judging.past import Past, Values
+from monitoring.judging.past import Key, Past, Values
 from monitoring.reference import Reference, reference_of
 from monitoring.rehearsal.faults import Fault, fault_of
 from monitoring.rehearsal.making import pool_of
@@ -28,9 +30,11 @@ from monitoring.span import day_of
 from monitoring.verdict import FIRST, Before, Seen, judge
 
 YEAR_DAYS, CALIBRATION_DAYS = 365, 90
-NUM_PARTS = 6
+MONTH_DAYS, NUM_PARTS = 30, 6
 SEED = 0
 _BEGIN = 99
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,32 +62,41 @@ class Shop:
         parts = [compare(baseline, day.window(part, NUM_PARTS), Extras(), Extras()) for part in range(NUM_PARTS)]
         return Seen.of(day_of(day.date), self.reference.release_id, day.window(), whole, parts)
 
-    def kept(self, name: str, days: Iterator[Day]) -> list[Seen]:
-        """What was measured of the days, from the cache where it is there."""
+    def kept(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` returns, from the cache where it is there."""
         path = self.cache / f"{name}.pickle"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".partial")
-            partial.write_bytes(zlib.compress(pickle.dumps([self.seen(day) for day in days]), 1))
+            partial.write_bytes(zlib.compress(pickle.dumps(make()), 1))
             partial.rename(path)
-        found: list[Seen] = pickle.loads(zlib.decompress(path.read_bytes()))  # our own file
+        found: T = pickle.loads(zlib.decompress(path.read_bytes()))  # our own file
         return found
 
     def year(self, seed: int) -> "JudgedYear":
-        """A quiet year, judged from the end of its third month on."""
-        stream, seen = Stream(self.pool, seed, self.cfg.rehearsal.quiet), []
-        for first in range(0, YEAR_DAYS, 30):
-            days = range(first, min(first + 30, YEAR_DAYS))
-            seen += self.kept(f"year-{seed}/{first:03d}", (stream.day(day) for day in days))
-        return JudgedYear(self.cfg, tuple(seen))
+        """A quiet year, measured."""
+        return JudgedYear(self, seed)
+
+    def month(self, seed: int, first: int) -> list[Seen]:
+        """Thirty days of a quiet year, measured; the last of a year are fewer."""
+        stream, days = Stream(self.pool, seed, self.cfg.rehearsal.quiet), range(first, min(first + MONTH_DAYS, YEAR_DAYS))
+        return self.kept(f"year-{seed}/{first:03d}", lambda: [self.seen(stream.day(day)) for day in days])
 
     def faulty(self, name: str, seed: int, years: list[int]) -> tuple[Fault, int, int, Seen]:
         """The first day of a fault: which, the year it is in, its day, and what was measured of it. The seed chooses all of these."""
         fault = fault_of(name, self.pool, seed, self.cfg.rehearsal.faults)
         year, begin = years[seed % len(years)], begin_of(seed)
         stream = Stream(self.pool, year, self.cfg.rehearsal.quiet, fault, begin)
-        (seen,) = self.kept(f"faults-{year}/{name}-{seed}", (stream.day(day) for day in (begin,)))
+        (seen,) = self.kept(f"faults-{year}/{name}-{seed}", lambda: [self.seen(stream.day(begin))])
         return fault, year, begin, seen
+
+    @cached_property
+    def version(self) -> str:
+        """What is the same as long as the code and the knobs that judge are."""
+        folder = Path(__file__).parents[1] / "monitoring"
+        code = [path.read_bytes() for path in [folder / "verdict.py", *sorted((folder / "judging").glob("*.py"))]]
+        knobs = self.cfg.verdict.model_dump_json() + self.cfg.budget.model_dump_json()
+        return hashlib.sha256(b"\0".join([*code, knobs.encode()])).hexdigest()[:12]
 
 
 def begin_of(seed: int) -> int:
@@ -95,30 +108,41 @@ def begin_of(seed: int) -> int:
 class JudgedYear:
     """A quiet year as it was measured, and what is said of each of its days from months 4 to 12."""
 
-    cfg: MonitorConfig
-    days: tuple[Seen, ...]
+    shop: Shop
+    seed: int
 
     @cached_property
     def judgements(self) -> dict[int, Judgement]:
-        """By day, each judged on the days before it, of which those that paged are left out."""
+        """By day, each with its most surprising finding only."""
+        return self.shop.kept(f"year-{self.seed}/said-{self.shop.version}", self._judged)
+
+    def judged(self, seen: Seen, day: int) -> Judgement:
+        """What is said of another day in that place of the year."""
+        return self._said(seen, day, self.judgements, FIRST)
+
+    def _judged(self) -> dict[int, Judgement]:
+        """Each judged on the days before it, of which those that paged are left out."""
         said: dict[int, Judgement] = {}
-        before = Before()
-        for day in range(CALIBRATION_DAYS, len(self.days)):
-            judgement = self.judged(self.days[day], day, said, before)
-            said[day] = dataclasses.replace(judgement, findings=judgement.findings[:1])
-            before = Before({cause.name: cause.since for cause in said[day].causes if cause.since})
+        before = FIRST
+        for first in range(0, YEAR_DAYS, MONTH_DAYS):
+            for day, seen in enumerate(self.shop.month(self.seed, first), first):
+                if day >= CALIBRATION_DAYS:
+                    judgement = self._said(seen, day, said, before)
+                    said[day] = dataclasses.replace(judgement, findings=judgement.findings[:1])
+                    before = Before({cause.name: cause.since for cause in judgement.causes if cause.since})
         return said
 
-    def judged(self, seen: Seen, day: int, said: dict[int, Judgement], before: Before = FIRST) -> Judgement:
-        """What is said of a day in that place of the year."""
-        return judge(seen, self.past(day, said), self.cfg.verdict, self.cfg.budget.max_false_pages_per_quarter, before=before)
-
-    def past(self, day: int, said: dict[int, Judgement]) -> Past:
-        """The last days before that one, as many as the verdict looks at."""
-        first = max(0, day - self.cfg.verdict.day.num_past)
+    def _said(self, seen: Seen, day: int, said: dict[int, Judgement], before: Before) -> Judgement:
+        cfg = self.shop.cfg
+        first = max(0, day - cfg.verdict.day.num_past)
         quiet = [number not in said or said[number].verdict is not Verdict.DRIFT for number in range(first, day)]
-        return Past.of([self._values[number] for number in range(first, day)], quiet, self.days[0].values.release_id)
+        past = Past.of(self._values[first:day], quiet, seen.values.release_id)
+        return judge(seen, past, cfg.verdict, cfg.budget.max_false_pages_per_quarter, before=before)
 
     @cached_property
     def _values(self) -> list[Values]:
-        return [seen.values for seen in self.days]
+        """Of every day; equal names are kept once."""
+        found, names = [], dict[tuple[Key, ...], tuple[Key, ...]]()
+        for first in range(0, YEAR_DAYS, MONTH_DAYS):
+            found += [seen.values for seen in self.shop.month(self.seed, first)]
+        return [dataclasses.replace(values, keys=names.setdefault(values.keys, values.keys)) for values in found]
