@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from components import parquet_bytes
 from components.contract import CACHE, Config, bind, read_params
 from components.errors import StoreFailed
 from components.objects import ObjectStore, Stored, open_store
@@ -87,7 +88,7 @@ class Pack:
         if one.modified_s < time.time() - TOUCH_AFTER_S:
             self.store.touch(key)
         self.segments.append(key)
-        table = pq.read_table(pa.BufferReader(data))
+        table = parquet_bytes.table_of(data)
         self.entries.update(zip(table["key"].to_pylist(), table["value"].to_pylist(), strict=True))
 
     def get(self, key: str) -> bytes | None:
@@ -222,7 +223,7 @@ def _trim_the_workspaces_own() -> None:
         log.warning("work cache: not brought within cache.max_gib: %s", error)
 
 
-def trim(store: ObjectStore, max_bytes: int) -> list[Stored]:
+def trim(store: ObjectStore, max_bytes: int, name: str = "work cache") -> list[Stored]:
     """What was removed, longest unused first, so that the rest is at most `max_bytes`; paid work is never removed, but counts."""
     there = list(store.stored())
     removed = list(_too_much(there, sum(one.num_bytes for one in there) - max_bytes))
@@ -230,7 +231,7 @@ def trim(store: ObjectStore, max_bytes: int) -> list[Stored]:
         store.delete(one.key)
     if removed:
         freed_mb = sum(one.num_bytes for one in removed) / 1e6
-        log.info("work cache: removed %d objects (%.1f MB) to stay within cache.max_gib", len(removed), freed_mb)
+        log.info("%s: removed %d objects (%.1f MB) to stay within cache.max_gib", name, len(removed), freed_mb)
     return removed
 
 

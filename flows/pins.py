@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components import parquet_bytes
 from components.errors import BadData, BadParams
 from components.ingest.admit import newest
 from components.ingest.config import IngestConfig
@@ -75,8 +76,7 @@ def events_of(path: str, cfg: IngestConfig, as_of: datetime | None, clock: datet
     Files of impressions and clicks that are older than the window can matter to are not pinned. Raises BadData where there is no row
     to be had, BadParams for a moment that has not come.
     """
-    if as_of and as_of > clock:
-        raise BadParams(f"--as-of {as_of.isoformat()} has not come yet: it is {clock.isoformat(timespec='seconds')}")
+    check_moment(as_of, clock)
     desk = _Desk(open_store(path))
     files = _laid_out(path, desk.store)
     moment = as_of or _newest_row(files, desk, clock)
@@ -86,6 +86,12 @@ def events_of(path: str, cfg: IngestConfig, as_of: datetime | None, clock: datet
     wanted = [file for file in files if file.table not in LOGGED or since is None or file.day >= since]
     digests = {file.name: desk.digest(file.name) for file in track(wanted, len(wanted), "files read")}
     return EventsDigest(kind="events", path=path, since=since, files=digests), moment
+
+
+def check_moment(as_of: datetime | None, clock: datetime) -> None:
+    """Raises BadParams for a moment that has not come."""
+    if as_of and as_of > clock:
+        raise BadParams(f"--as-of {as_of.isoformat()} has not come yet: it is {clock.isoformat(timespec='seconds')}")
 
 
 @dataclass
@@ -138,7 +144,7 @@ def _newest_row(files: list[EventFile], desk: _Desk, clock: datetime) -> datetim
 
 def _newest_in(file: EventFile, desk: _Desk, limit: datetime) -> datetime | None:
     try:
-        times = pq.read_table(pa.BufferReader(desk.read(file.name)), columns=[TIMES[file.table]])[TIMES[file.table]]
+        times = parquet_bytes.table_of(desk.read(file.name), [TIMES[file.table]])[TIMES[file.table]]
         times = times.cast(pa.timestamp("us", tz="UTC"))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         log.warning("%s cannot be read and will be set aside: %s", file.name, " ".join(str(error).split())[:200])

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components import parquet_bytes
 from components.errors import BadState, Conflict
 from components.objects import ObjectStore
 from components.schema import UTC_TIME
@@ -166,8 +167,8 @@ class History:
         if found is None:
             return SUMMARIES.empty_table(), None
         try:
-            return pq.read_table(io.BytesIO(found.data), schema=SUMMARIES), found.version
-        except (pa.ArrowInvalid, OSError) as error:
+            return _fitted(parquet_bytes.table_of(found.data)), found.version
+        except (pa.ArrowException, OSError) as error:
             raise BadState(f"{KEY} is damaged ({error}): put back an earlier version of it, or remove it") from None
 
     def _change(self, act: Callable[[pa.Table], pa.Table]) -> None:
@@ -214,11 +215,16 @@ def _packed(values: Values) -> bytes:
 
 
 def _unpacked(data: bytes, span: Span) -> Values:
-    table = pq.read_table(io.BytesIO(data))
+    table = parquet_bytes.table_of(data)
     looks = table["values"].combine_chunks()
     keys = tuple(zip(table["name"].to_pylist(), table["segment"].to_pylist(), strict=True))
     numbers = looks.flatten().to_numpy(zero_copy_only=False).reshape(len(keys), -1).T
     return Values(span, table.schema.metadata[b"release_id"].decode(), keys, np.ascontiguousarray(numbers, np.float32))
+
+
+def _fitted(table: pa.Table) -> pa.Table:
+    """The rows with the columns of SUMMARIES, null where an older file has none."""
+    return pa.concat_tables([SUMMARIES.empty_table(), table], promote_options="default").select(SUMMARIES.names).cast(SUMMARIES)
 
 
 def _bytes(table: pa.Table) -> bytes:

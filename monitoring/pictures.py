@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from components import parquet_bytes
 from components.errors import StoreFailed, TooLarge
 from components.images import MAX_PICTURE_BYTES
 from components.objects import ObjectStore
@@ -88,7 +88,7 @@ def _photos_in(key: str, data: bytes | None, wanted: set[str]) -> dict[str, byte
         return {}
     try:
         chosen = pc.field("image_id").isin(pa.array(sorted(wanted), pa.string()))
-        table = pq.read_table(pa.BufferReader(data), columns=["image_id", "data"], filters=chosen)
+        table = parquet_bytes.table_of(data, ["image_id", "data"]).filter(chosen)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         log.warning("drift: %s is no table of photos and is left out: %s", key, " ".join(str(error).split())[:200])
         return {}

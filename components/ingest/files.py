@@ -4,7 +4,7 @@ import datetime as dt
 import difflib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components import schema
-from components.errors import BadData
+from components import parquet_bytes, schema
 from components.images import MAX_PICTURE_BYTES
 from components.ingest.rows import Rejection
-from components.ingest.snapshot import FileDigest
+from components.ingest.snapshot import FileDigest, changed_since, gone_since
 from components.objects import ObjectStore
 
 LAYOUT = re.compile(rf"({'|'.join(schema.EVENTS)})/dt=(\d{{4}}-\d{{2}}-\d{{2}})/[^/]+\.parquet")
@@ -43,7 +42,9 @@ def event_file(name: str) -> EventFile | None:
         return None
 
 
-class _NoTableError(Exception):
+class NoTableError(Exception):
+    """A file is no table of its kind, and is set aside whole."""
+
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason)
         self.rejection = Rejection(reason, detail)
@@ -66,7 +67,7 @@ class EventFiles:
             if file and file.table == table:
                 try:
                     rows = read_table(self._pinned(name), table)
-                except _NoTableError as fault:
+                except NoTableError as fault:
                     self.set_aside[name] = fault.rejection
                 else:
                     yield file.day, rows
@@ -74,33 +75,35 @@ class EventFiles:
     def _pinned(self, name: str) -> bytes:
         data = self.store.get(name)
         if data is None:
-            raise BadData(f"{name} is gone from {self.url}: bring it back, or run `vitrine snapshot`, which does without it")
+            raise gone_since(name, self.url)
         if hashlib.sha256(data).hexdigest() != self.files[name].sha256:
-            raise BadData(
-                f"{name} in {self.url} has other bytes than when the snapshot was taken: bring the old file back, or run "
-                "`vitrine snapshot`, which takes the new one"
-            )
+            raise changed_since(name, self.url)
         return data
 
     def write_set_aside(self, path: Path) -> None:
-        """Writes the files set aside as schema.QUARANTINE, with their bytes where these are not too many."""
-        with pq.ParquetWriter(path, schema.QUARANTINE, compression="zstd") as writer:
-            for name, why in sorted(self.set_aside.items()):
-                writer.write_table(pa.Table.from_pylist([self._row(name, why)], schema.QUARANTINE))
+        """Writes the files set aside."""
+        write_set_aside(path, self.set_aside, self.files, self.store.get)
 
-    def _row(self, name: str, why: Rejection) -> dict[str, object]:
-        digest = self.files[name]
-        detail = f"{why.detail}; {digest.bytes} bytes, sha256 {digest.sha256}"
-        data = self.store.get(name) if digest.bytes <= MAX_PICTURE_BYTES else None
-        return {"key": name, "reason": why.reason, "detail": detail, "row": "", "data": data}
+
+def write_set_aside(
+    path: Path, set_aside: Mapping[str, Rejection], files: Mapping[str, FileDigest], bytes_of: Callable[[str], bytes | None]
+) -> None:
+    """Writes the files set aside as schema.QUARANTINE, with their bytes where these are not too many."""
+    with pq.ParquetWriter(path, schema.QUARANTINE, compression="zstd") as writer:
+        for name, why in sorted(set_aside.items()):
+            digest = files[name]
+            detail = f"{why.detail}; {digest.bytes} bytes, sha256 {digest.sha256}"
+            data = bytes_of(name) if digest.bytes <= MAX_PICTURE_BYTES else None
+            row = {"key": name, "reason": why.reason, "detail": detail, "row": "", "data": data}
+            writer.write_table(pa.Table.from_pylist([row], schema.QUARANTINE))
 
 
 def read_table(data: bytes, table: str) -> pa.Table:
     """The parquet file's rows with the columns of schema.EVENTS[table], null where they may be absent and are."""
     try:
-        found = pq.read_table(pa.BufferReader(data))
+        found = parquet_bytes.table_of(data)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _NoTableError("file_unreadable", f"no parquet file, or half of one: {' '.join(str(error).split())[:200]}") from None
+        raise NoTableError("file_unreadable", f"no parquet file, or half of one: {' '.join(str(error).split())[:200]}") from None
     return pa.table([_column(found, column) for column in schema.EVENTS[table]], schema=schema.EVENTS[table])
 
 
@@ -110,16 +113,16 @@ def _column(found: pa.Table, wanted: pa.Field) -> pa.ChunkedArray:
             return pa.chunked_array([pa.nulls(found.num_rows, wanted.type)])
         near = difflib.get_close_matches(wanted.name, found.column_names, n=1, cutoff=0.5)
         hint = f" (nearest: {near[0]!r})" if near else ""
-        raise _NoTableError("column_missing", f"no column {wanted.name!r}{hint}; found: {', '.join(found.column_names)[:500]}")
+        raise NoTableError("column_missing", f"no column {wanted.name!r}{hint}; found: {', '.join(found.column_names)[:500]}")
     if found.column_names.count(wanted.name) > 1:
-        raise _NoTableError("column_type", f"more than one column {wanted.name!r}")
+        raise NoTableError("column_type", f"more than one column {wanted.name!r}")
     column = found[wanted.name]
     if not _fits(column.type, wanted.type):
-        raise _NoTableError("column_type", f"{wanted.name} is {column.type}, not {wanted.type}")
+        raise NoTableError("column_type", f"{wanted.name} is {column.type}, not {wanted.type}")
     try:
         column = column.cast(options=pc.CastOptions(target_type=wanted.type, allow_time_truncate=True))
     except (pa.ArrowException, ValueError) as error:
-        raise _NoTableError("column_type", f"{wanted.name} holds values that are no {wanted.type}: {str(error)[:200]}") from None
+        raise NoTableError("column_type", f"{wanted.name} holds values that are no {wanted.type}: {str(error)[:200]}") from None
     return _in_reach(column) if pa.types.is_timestamp(wanted.type) else column
 
 

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from components import parquet_bytes
 from components.objects import ObjectStore
 from components.serve.log.rows import parquet_of
 from monitoring.probes import PROBES
@@ -25,7 +25,7 @@ def kept(store: ObjectStore, key: str) -> pa.Table:
     if (data := store.get(key)) is None:
         return PROBES.empty_table()
     try:
-        return pq.read_table(pa.BufferReader(data)).select(PROBES.names).cast(PROBES)
+        return parquet_bytes.table_of(data).select(PROBES.names).cast(PROBES)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         log.warning("%s holds no probes and is written anew: %s", key, " ".join(str(error).split())[:200])
         return PROBES.empty_table()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from components import parquet_bytes
 from components.objects import ObjectStore
 from components.schema import UTC_TIME
 
@@ -53,7 +53,7 @@ def _read(store: ObjectStore, key: str) -> pa.Table | None:
         data = store.get(key)
         if data is None:
             return None
-        table = pq.read_table(pa.BufferReader(data), columns=COLUMNS)
+        table = parquet_bytes.table_of(data, COLUMNS)
         kinds = [UTC_TIME if name == "updated_at" else pa.string() for name in COLUMNS]
         return table.select(COLUMNS).cast(pa.schema(list(zip(COLUMNS, kinds, strict=True)))).drop_null()
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:

@@ -4,8 +4,8 @@ import datetime as dt
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from components import parquet_bytes
 from components.objects import ObjectStore
 from components.predictions import within
 from monitoring.probes import PROBES
@@ -42,7 +42,7 @@ def probes_within(store: ObjectStore, span: Span) -> Probed:
 
 def _table(data: bytes) -> pa.Table:
     """The file's rows; a column that may be null may be absent."""
-    found = pq.read_table(pa.BufferReader(data))
+    found = parquet_bytes.table_of(data)
     columns = [
         found[field.name].cast(field.type) if field.name in found.column_names or not field.nullable else pa.nulls(len(found), field.type)
         for field in PROBES
