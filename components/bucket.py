@@ -1,8 +1,11 @@
 """A bucket of S3, or of anything that speaks its protocol, as a store of objects (components/objects.py)."""
 
+import mimetypes
+import random
 import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,19 +31,14 @@ class S3Store:
 
     def get(self, key: str) -> bytes | None:
         """The object's bytes, or None."""
-        with self._named(key):
-            try:
-                data: bytes = self.client.get_object(Bucket=self.bucket, Key=self._at(key))["Body"].read()
-            except self.client.exceptions.ClientError as error:
-                if _code(error) in MISSING:
-                    return None
-                raise
-            return data
+        found = self.read(key)
+        return found.data if found else None
 
     def put(self, key: str, data: bytes) -> None:
-        """One PUT, which S3 makes visible whole or not at all."""
+        """One PUT, which S3 makes visible whole or not at all. The type is told, so that browsers show a page."""
+        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
         with self._named(key):
-            self.client.put_object(Bucket=self.bucket, Key=self._at(key), Body=data)
+            self.client.put_object(Bucket=self.bucket, Key=self._at(key), Body=data, ContentType=kind)
 
     def delete(self, key: str) -> None:
         """One DELETE."""
@@ -59,20 +57,23 @@ class S3Store:
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start):
                 for one in page.get("Contents", ()):
                     key = one["Key"].removeprefix(f"{self.prefix}/") if self.prefix else one["Key"]
-                    yield Stored(key, one["Size"], one["LastModified"].timestamp())
+                    yield Stored(key, one["Size"], one["LastModified"].timestamp(), one.get("ETag", ""))
 
     def read(self, key: str, max_bytes: int | None = None) -> Versioned | None:
-        """The object; its version is its ETag."""
+        """The object; its version is its ETag. Asked for again where the answer breaks off: boto3 does so only before its first byte."""
         with self._named(key):
-            try:
-                found = self.client.get_object(Bucket=self.bucket, Key=self._at(key))
-            except self.client.exceptions.ClientError as error:
-                if _code(error) in MISSING:
+            for tried, wait_s in enumerate(waits := _waits(self.client), 1):
+                if (found := self._asked(self.client.get_object, key)) is None:
                     return None
-                raise
-            with closing(found["Body"]) as body:  # whose own `with` gives the stream below it, which does not notice where it is cut off
-                check_size(self._url(key), found["ContentLength"], max_bytes)
-                return Versioned(body.read(), found["ETag"])
+                with closing(found["Body"]) as body:  # its own `with` gives the stream below, which does not notice being cut off
+                    check_size(self._url(key), found["ContentLength"], max_bytes)
+                    try:
+                        return Versioned(body.read(), found["ETag"])
+                    except _broken_off():
+                        if tried == len(waits):
+                            raise
+                time.sleep(wait_s)
+        raise AssertionError("a client that tries nothing")
 
     def swap(self, key: str, data: bytes, version: str | None) -> str:
         """One conditional PUT. Raises StoreFailed where the server does not honour conditions, which is tried once."""
@@ -98,7 +99,7 @@ class S3Store:
         conflict = Conflict(f"{self._url(key)} was changed by another process")
         if lost and not _tries_before(error):
             raise conflict
-        there = self._head(key)
+        there = self._asked(self.client.head_object, key)
         found = _metadata(there) if there else {}
         if there and found.get("writer") == mark["writer"]:
             return str(there["ETag"])
@@ -146,7 +147,7 @@ class S3Store:
     def download(self, key: str, path: Path, max_bytes: int) -> bool:
         """GETs of parts, each tried again where it breaks off."""
         with told(path), self._named(key):
-            if (there := self._head(key)) is None:
+            if (there := self._asked(self.client.head_object, key)) is None:
                 return False
             check_size(self._url(key), there["ContentLength"], max_bytes)
             self.client.download_file(self.bucket, self._at(key), str(path))
@@ -155,7 +156,7 @@ class S3Store:
     def sha256(self, key: str) -> str | None:
         """What upload() told of the object."""
         with self._named(key):
-            there = self._head(key)
+            there = self._asked(self.client.head_object, key)
         return _metadata(there).get("sha256", "") if there else None
 
     def clear_partial(self, prefix: str, before_s: float) -> None:
@@ -166,9 +167,10 @@ class S3Store:
                     if one["Initiated"].timestamp() < before_s:
                         self.client.abort_multipart_upload(Bucket=self.bucket, Key=one["Key"], UploadId=one["UploadId"])
 
-    def _head(self, key: str) -> Any:
+    def _asked(self, call: Callable[..., Any], key: str) -> Any:
+        """The answer to the call about the object, or None where there is none."""
         try:
-            return self.client.head_object(Bucket=self.bucket, Key=self._at(key))
+            return call(Bucket=self.bucket, Key=self._at(key))
         except self.client.exceptions.ClientError as error:
             if _code(error) in MISSING:
                 return None
@@ -203,7 +205,27 @@ def client(calls: Calls) -> Any:
         raise StoreFailed("s3:// needs boto3: install vitrine[flows]") from None
     retries = {"mode": "standard", "total_max_attempts": calls.attempts}
     config = Config(retries=retries, connect_timeout=calls.connect_s, read_timeout=calls.read_s)
-    return boto3.session.Session().client("s3", config=config)
+    made = boto3.session.Session().client("s3", config=config)
+    made.meta.events.register_last("before-parameter-build", _unchecked_parts)
+    return made
+
+
+def _unchecked_parts(params: dict[str, Any], **_: object) -> None:
+    """Asks for no checksum with a part of an object: some servers send that of the whole. Its length is held all the same."""
+    if "Range" in params:
+        params.pop("ChecksumMode", None)
+
+
+def _waits(client: Any) -> list[float]:
+    """Seconds to wait after each try, as many as the client makes of a call; unlike, so that many processes do not try at once."""
+    return [random.uniform(0.5, 1) * min(0.1 * 2**n, 20.0) for n in range(int(client.meta.config.retries["total_max_attempts"]))]
+
+
+def _broken_off() -> tuple[type[Exception], ...]:
+    """What reading an answer raises where it does not come whole."""
+    from botocore.exceptions import FlexibleChecksumError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
+    return FlexibleChecksumError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
 
 def _code(error: Any) -> str:

@@ -31,11 +31,13 @@ LOCK_WAIT_S = 20.0
 
 @dataclass(frozen=True)
 class Stored:
-    """One object's name, size, and when it was written or last touched (Unix time)."""
+    """One object's name, size, and when it was written or last touched (Unix time). A bucket also gives its ETag, which changes when
+    its bytes do."""
 
     key: str
     num_bytes: int
     modified_s: float
+    etag: str = ""
 
 
 @dataclass(frozen=True)

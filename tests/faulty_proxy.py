@@ -27,12 +27,14 @@ Choice = Callable[[str, str], Fate]
 
 @dataclass
 class Proxy:
-    """`choose` gives the fate of a request by its method and path, and may be exchanged at any time; `seen` counts them."""
+    """`choose` gives the fate of a request by its method and path, and may be exchanged at any time; `seen` counts them. Each is answered
+    after `delay_s`."""
 
     port: int
     upstream: int
     choose: Choice
     seen: list[tuple[str, str, Fate]] = field(default_factory=list)
+    delay_s: float = 0.0
     stopped: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -85,6 +87,7 @@ def before(upstream: int, choose: Choice) -> Iterator[Proxy]:
 def _handle(request: BaseHTTPRequestHandler, proxy: Proxy) -> None:
     body = _body(request)
     fate = proxy.fate_of(request.command, request.path)
+    proxy.stopped.wait(proxy.delay_s)
     if fate is Fate.HUNG:
         proxy.stopped.wait()
         request.close_connection = True

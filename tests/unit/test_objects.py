@@ -43,6 +43,13 @@ def test_a_second_put_replaces_the_first(store):
     assert [(one.key, one.num_bytes) for one in store.stored()] == [("k", 4)]
 
 
+def test_an_object_of_several_parts_comes_back_however_it_was_written(store, tmp_path):
+    data = os.urandom(9 << 20)
+    store.put("k", data)
+    assert store.download("k", tmp_path / "taken", len(data))
+    assert (tmp_path / "taken").read_bytes() == data
+
+
 def test_a_prefix_is_a_folder_and_not_the_start_of_a_name(store):
     for key in ("a/x", "a/deep/y", "ab/z"):
         store.put(key, b"1")

@@ -381,6 +381,15 @@ def test_a_download_that_breaks_off_goes_on(faulty, fate, tmp_path):
     assert proxy.num(fate) == 1
 
 
+@pytest.mark.parametrize("act", ["get", "read"])
+def test_an_answer_that_is_cut_off_once_is_asked_for_again(faulty, act):
+    store, proxy = faulty
+    store.put("k", b"x" * 1000)
+    proxy.choose = once(Fate.CUT, "GET")
+    assert (store.get("k") if act == "get" else store.read("k").data) == b"x" * 1000
+    assert proxy.num(Fate.CUT) == 1
+
+
 def test_an_answer_that_is_cut_off_is_no_object(faulty):
     store, proxy = faulty
     store.put("k", b"x" * 1000)
