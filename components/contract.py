@@ -23,7 +23,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -41,7 +41,8 @@ AllParams = Annotated[Mapping[str, Any], "all params"]
 PARAMS = Path("params.yaml")
 STATE = Path(".vitrine")
 CACHE = "cache"
-NO_SECTIONS = ("paths", CACHE, "serve", "release", "show", "monitor")  # what is done with a bundle, which changes none
+AROUND = (CACHE, "workspace", "writer", "cost", "pools")  # a run, of which no result depends on them
+NO_SECTIONS = ("paths", *AROUND, "serve", "release", "show", "monitor")  # the last four: what is done with a bundle, which changes none
 PROJECT_PACKAGES = ("components", "flows", "monitoring")
 
 log = logging.getLogger("vitrine")
@@ -176,11 +177,11 @@ def report_of(name: str) -> Path:
     return Path("reports") / f"{name}.json"
 
 
-def run(name: str) -> Summary:
+def run(name: str, wait_s: float = 0.0) -> Summary:
     """What the stage did, after its outs are in place: written under temporary names, then renamed together, the report last.
 
-    Raises StageBusy where the stage already runs in this workspace, DiskFull or OutOfMemory where the machine falls short, and whatever
-    the stage itself raises; in all these cases no out changes.
+    Raises StageBusy where another process still runs the stage in this workspace after `wait_s` seconds, DiskFull or OutOfMemory where
+    the machine falls short, and whatever the stage itself raises; in all these cases no out changes.
     """
     die_with_parent()
     contract, params = contract_of(name), read_params()
@@ -193,9 +194,11 @@ def run(name: str) -> Summary:
             raise BadWorkspace(f"{name} needs {n} at {path}, which does not exist: run `dvc repro {name}`, which makes it first")
     partial = STATE / "tmp" / name
     told = functools.partial(shortage.told, name, partial, params)
-    with told(), alone(name, STATE / "locks"), _emptied(partial), told():
+    with told(), alone(name, STATE / "locks", wait_s), _emptied(partial), told():
         started = _started()
-        summary = contract.function(**inputs, **{n: partial / t.name for n, t in targets.items()}, **configs)
+        _when_placed.clear()  # what a run that failed had asked for is not this one's
+        with _accounted(name, started):
+            summary = contract.function(**inputs, **{n: partial / t.name for n, t in targets.items()}, **configs)
         for n, target in targets.items():
             if not (partial / target.name).exists():
                 raise BadContract(f"{name} ended without writing its out {n}")
@@ -241,18 +244,35 @@ def _started() -> float:
     from components import work_cache
 
     work_cache.begin()
+    stage_log.noted()
     return time.time()
 
 
-def _log_run(name: str, started: float) -> None:
-    from components import work_cache  # here, since it reads its params through this module
+@contextmanager
+def _accounted(name: str, started: float) -> Iterator[None]:
+    """Logs what a stage noted before it failed, such as what was paid for meanwhile."""
+    try:
+        yield
+    except BaseException:
+        if noted := stage_log.noted():
+            with suppress(OSError):  # the stage's own error counts
+                stage_log.append({**_row(name, started), "failed": True, **noted})
+        raise
 
-    row: dict[str, Any] = {
+
+def _row(name: str, started: float) -> dict[str, Any]:
+    return {
         "stage": name,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(time.time() - started, 2),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
+
+
+def _log_run(name: str, started: float) -> None:
+    from components import work_cache  # here, since it reads its params through this module
+
+    row = _row(name, started) | stage_log.noted()
     if cache := work_cache.settle(name, stage_log.last_cache(name)):
         row["cache"] = cache
     stage_log.append(row)

@@ -4,13 +4,16 @@
     ├── BadParams       a knob is unknown, missing or out of range
     ├── BadContract     a signature, dvc.yaml and params.yaml disagree
     ├── BadWorkspace    the folder is not one a stage can run in
+    ├── BadEnvironment  a variable of the environment is missing or wrong
     ├── StageBusy       another process is running this stage here
     ├── DiskFull        no room is left where something is written
     ├── OutOfMemory     the memory of the machine, or of its limit, is used up
+    ├── RankLost        another process of a training on several is gone
     ├── BadData         a limit or a gate stopped the run
     │   └── BadPicture  one picture cannot be used; carries its reason code
     ├── StoreFailed     an object store cannot be reached or refuses
     │   └── TooLarge    an object has more bytes than its reader takes
+    ├── GitFailed       git, or the remote that it speaks to, refuses or does not answer
     ├── Conflict        what was to be changed is not as it was thought to be
     ├── BadBundle       a bundle's file is missing, altered or of another model
     ├── BadState        what the gateway keeps on disk is damaged
@@ -39,6 +42,10 @@ class BadWorkspace(VitrineError):
     """The current folder is not one a stage or a flow can run in."""
 
 
+class BadEnvironment(VitrineError):
+    """A variable of the environment is missing, or is no value that it can have."""
+
+
 class StageBusy(VitrineError):
     """Another live process holds this stage's lock."""
 
@@ -49,6 +56,10 @@ class DiskFull(VitrineError):
 
 class OutOfMemory(VitrineError):
     """Memory could not be had."""
+
+
+class RankLost(VitrineError):
+    """Another process of a training on several is gone or silent, so this one cannot go on."""
 
 
 class BadData(VitrineError):
@@ -70,6 +81,10 @@ class StoreFailed(VitrineError):
 
 class TooLarge(StoreFailed):
     """An object has more bytes than its reader takes; nothing of it was read."""
+
+
+class GitFailed(VitrineError):
+    """Git, or the remote that it speaks to, refuses or does not answer in time."""
 
 
 class Conflict(VitrineError):

@@ -2,18 +2,26 @@
 
 import ctypes
 import fcntl
+import logging
 import os
 import select
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TypeVar
 
 from components.errors import StageBusy
 
 PR_SET_PDEATHSIG = 1
 SHELLS = {"sh", "bash", "dash", "zsh", "fish", "ash", "ksh"}
+LOOK_S = 0.2  # between two looks at a lock that another process holds
+
+log = logging.getLogger("vitrine")
+
+T = TypeVar("T")
 
 
 def die_with_parent() -> None:
@@ -79,23 +87,45 @@ def _parent_of(pid: int) -> int:
 
 
 @contextmanager
-def alone(name: str, locks: Path) -> Iterator[None]:
+def alone(name: str, locks: Path, wait_s: float = 0.0, say: Callable[[str], None] = log.info) -> Iterator[None]:
     """Holds the lock `name` in the folder `locks` for the block; the kernel frees it with the process, however it ends.
 
-    Raises StageBusy, with the holder's pid, where another process has it.
+    Waits up to `wait_s` seconds for another process that has it, whose pid is said once. Raises StageBusy, with the pid, after that.
     """
     locks.mkdir(parents=True, exist_ok=True)
     with open(locks / f"{name}.lock", "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise StageBusy(
-                f"{name} is already running in this workspace (pid {file.read().strip() or 'unknown'}). "
-                "Wait for it to end, or stop that process; nothing was changed."
-            ) from None
+        patiently(lambda: _lock(file, name), wait_s, say)
         file.seek(0)
         file.truncate()
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def _lock(file: IO[str], name: str) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise StageBusy(
+            f"{name} is already running in this workspace (pid {file.read().strip() or 'unknown'}). "
+            "Wait for it to end, or stop that process; nothing was changed."
+        ) from None
+
+
+def patiently(act: Callable[[], T], wait_s: float, say: Callable[[str], None] = log.info) -> T:
+    """What `act` returns, once it does not raise StageBusy any more. Whom it waits for is said, and again where that changes.
+
+    Raises the last StageBusy after `wait_s` seconds, at once where they are 0.
+    """
+    deadline, told = time.monotonic() + wait_s, ""
+    while True:
+        try:
+            return act()
+        except StageBusy as busy:
+            if (left_s := deadline - time.monotonic()) <= 0:
+                raise
+            if (now := str(busy).partition(". ")[0]) != told:
+                told = now
+                say(f"{told}; waiting for it, {left_s:.0f} s at most (workspace.wait_s in params.yaml, or --wait)")
+        time.sleep(min(LOOK_S, left_s))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_noted: dict[str, Any] = {}
+
 RUNS = Path("runs")
 STAGE_LOG = RUNS / "stages.jsonl"
 
@@ -19,6 +21,18 @@ def rows(path: Path = STAGE_LOG) -> list[dict[str, Any]]:
 def last_cache(stage: str) -> Mapping[str, Any] | None:
     """What the stage's newest row says of the work cache."""
     return next((row["cache"] for row in reversed(rows()) if row.get("stage") == stage and "cache" in row), None)
+
+
+def note(name: str, value: Any) -> None:
+    """Has `value` stand under `name` in the row of the stage that runs in this process, also where it fails."""
+    _noted[name] = value
+
+
+def noted() -> dict[str, Any]:
+    """What was noted since the last call."""
+    found = dict(_noted)
+    _noted.clear()
+    return found
 
 
 def append(row: Mapping[str, Any]) -> None:

@@ -145,6 +145,25 @@ def test_a_stage_that_fails_leaves_the_old_outs_alone(toy):
     assert (root / "data/made").read_text() == "in" * 10
 
 
+def test_what_a_failed_run_wanted_done_in_its_end_is_not_done_by_the_next(toy):
+    done = []
+
+    def ask_and_fail(there, made):
+        contract.when_placed(lambda: done.append("of the one that failed"))
+        raise BadParams("no")
+
+    def ask(there, made):
+        contract.when_placed(lambda: done.append("its own"))
+        return write_ten(there, made)
+
+    toy(ask_and_fail)
+    with pytest.raises(BadParams):
+        run("toy")
+    toy(ask)
+    run("toy")
+    assert done == ["its own"]
+
+
 def test_a_stage_that_forgets_an_out_is_an_error(toy):
     toy(lambda there, made: contract.Summary(rows_in=0, rows_out=0))
     with pytest.raises(BadContract, match="without writing its out made"):

@@ -4,13 +4,14 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
 import pytest
 
 from components.errors import StageBusy
-from components.process import alone
+from components.process import alone, patiently
 
 CHILD = "import time; from components.process import die_with_parent; die_with_parent(); print('up', flush=True); time.sleep(60)"
 
@@ -63,3 +64,42 @@ def test_a_lock_is_held_by_one_and_freed_with_the_block(tmp_path):
             pass
     with alone("embed", tmp_path):
         pass
+
+
+def test_a_lock_is_waited_for_and_its_holder_named_once(tmp_path):
+    said: list[str] = []
+    release, held = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with alone("embed", tmp_path):
+            held.set()
+            release.wait(30)
+
+    holder = threading.Thread(target=hold)  # flock counts by open file, so a thread holds it as another process would
+    holder.start()
+    assert held.wait(10)
+    threading.Timer(0.7, release.set).start()
+    with alone("embed", tmp_path, 30, said.append):
+        assert release.is_set()
+    holder.join()
+    assert len(said) == 1
+    assert said[0].startswith(f"embed is already running in this workspace (pid {os.getpid()}); waiting for it, 30 s at most")
+
+
+def test_who_waited_in_vain_is_told_as_if_it_had_not_waited(tmp_path):
+    said: list[str] = []
+    with alone("embed", tmp_path), pytest.raises(StageBusy, match=rf"pid {os.getpid()}"), alone("embed", tmp_path, 0.3, said.append):
+        pass
+    assert len(said) == 1
+
+
+def test_another_holder_is_named_anew_and_another_error_is_not_waited_for():
+    said: list[str] = []
+    answers = iter([StageBusy("pid 1. Wait."), StageBusy("pid 1. Wait."), StageBusy("pid 2. Wait."), ValueError("own")])
+
+    def act() -> None:
+        raise next(answers)
+
+    with pytest.raises(ValueError, match="own"):
+        patiently(act, 30, said.append)
+    assert [line.partition(";")[0] for line in said] == ["pid 1", "pid 2"]

@@ -1,15 +1,17 @@
 """How `vitrine run` leaves a workspace: whole outs, nothing unfinished, and a word about what the machine lacked."""
 
+import contextlib
 import errno
 import json
 import resource
 import signal
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from components import contract
+from components import contract, stage_log
 from components.contract import Contract, Summary, run, when_placed
 from components.errors import DiskFull, OutOfMemory, StageBusy
 from components.process import alone
@@ -128,3 +130,39 @@ def test_a_line_of_the_log_is_written_whole_or_not_at_all(toy):
         run("toy")
     assert log.read_text() == before
     assert json.loads(before)["stage"] == "toy"
+
+
+def test_a_stage_waits_for_another_run_of_itself(toy):
+    toy(write)
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with alone("toy", Path(".vitrine/locks")):
+            held.set()
+            release.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    threading.Timer(0.5, release.set).start()
+    assert run("toy", wait_s=30).rows_out == 1
+    assert release.is_set()
+    holder.join()
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_what_a_stage_notes_stands_in_its_row_of_the_log_also_where_it_fails(toy, is_failing):
+    def paying(made: Path) -> Summary:
+        stage_log.note("asked", {"num_calls": 3})
+        return failing(ValueError("own"))(made) if is_failing else write(made)
+
+    stage_log.note("asked", {"num_calls": 99})  # of whatever ran before
+    toy(paying)
+    with contextlib.suppress(ValueError):
+        run("toy")
+    (row,) = stage_log.rows()
+    assert row["asked"] == {"num_calls": 3}
+    assert row.get("failed", False) == is_failing
+    toy(write)
+    run("toy")
+    assert "asked" not in stage_log.rows()[-1]
