@@ -20,13 +20,14 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 @dataclass
 class Progress:
-    """Where a training run stands. `best` is the weights of the epoch with the highest validation value."""
+    """Where a training run stands. `best` is the weights of the epoch with the highest validation value, `scaler` the state of fp16's."""
 
     step: int = 0
     best_epoch: int = -1
     best_value: float = -1.0
     loss_sum: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
+    scaler: dict[str, float] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -85,16 +86,21 @@ class Checkpoints:
         self.store.put(self.key, hashlib.sha256(data).digest() + data)
 
     def resume(self, model: nn.Module, optimizer: Optimizer) -> Progress:
-        """The last state, put back; a new Progress where there is none, or where its bytes are not those that were kept."""
+        """The last state, put back; a new Progress where there is none."""
+        data = self.kept()
+        return Progress() if data is None else unpack(data, model, optimizer)
+
+    def kept(self) -> bytes | None:
+        """The last state, packed; None where there is none, or where its bytes are not those that were kept."""
         kept = self.store.get(self.key)
         if kept is None:
-            return Progress()
+            return None
         digest, data = kept[:DIGEST_BYTES], kept[DIGEST_BYTES:]
         if hashlib.sha256(data).digest() != digest:
             log.warning("work cache: the checkpoint %s is damaged; dropped, the training starts over", self.key)
             self.forget()
-            return Progress()
-        return unpack(data, model, optimizer)
+            return None
+        return data
 
     def forget(self) -> None:
         """Drops the state: the run's outs are in place, or it cannot be used."""

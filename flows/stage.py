@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components.contract import read_params
-from components.errors import VitrineError
+from components.errors import StageBusy, VitrineError
 from flows.dag import Stage
-from flows.diagnosis import Failure, cause
+from flows.diagnosis import BUSY, Failure, cause
 from flows.group import Footprint, end_group
 from flows.memory import kernel_kills, limit_mib
 
@@ -24,11 +24,13 @@ Verdict = Literal["ran", "restored", "unchanged", "frozen"]
 
 TAIL_LINES = 8
 READ_LINES = 200
-DVC = (sys.executable, "-m", "dvc", "repro", "--single-item")
+# It waits for the lock of a short command, such as `dvc status`, also at a stage's end: without, hours of work may fail to be written down.
+DVC = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item")
 # What DVC 3 says; a test holds these to the DVC that is installed.
 HINTS = ("To track the changes with git", "git add dvc.lock", "To enable auto staging", "dvc config core.autostage", "Use `dvc push`")
 RAN, RESTORED, UNCHANGED = "Running stage '{}':", "Stage '{}' is cached - skipping run", "Stage '{}' didn't change, skipping"
 FROZEN = "stage: '{}' is frozen."
+PULLING = "Pulling data for stage: '{}'"  # unchanged but for outs that are not here; where they cannot be had, it runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +60,15 @@ class StageTimedOut(StageFailed):
     """A stage ran into meta.timeout_s of dvc.yaml and was ended with all its processes."""
 
 
+class StageBlocked(StageFailed, StageBusy):
+    """DVC did not start a stage, since another DVC command works on what it reads or writes."""
+
+
 def run_stage(stage: Stage, log: Callable[[str], None], command: tuple[str, ...] = DVC) -> StageRun:
     """What DVC made of the stage, after its process group is gone. Each line of its output is handed to `log` as it comes.
 
-    Raises StageFailed where DVC or the stage failed, StageTimedOut after meta.timeout_s. However this function is left,
-    also by KeyboardInterrupt, no process of the stage stays alive.
+    Raises StageFailed where DVC or the stage failed, StageBlocked where it did not start, StageTimedOut after meta.timeout_s. However
+    this function is left, also by KeyboardInterrupt, no process of the stage stays alive.
     """
     started, kills = time.monotonic(), kernel_kills()
     verdict: Verdict | None = None
@@ -91,7 +97,8 @@ def run_stage(stage: Stage, log: Callable[[str], None], command: tuple[str, ...]
             by_kernel=None if kills is None else kernel_kills() != kills,
             was_frozen=verdict == "frozen",
         )
-        raise StageFailed(stage.name, cause(failure, read_params()), _tail(lines))
+        kind = StageBlocked if verdict is None and BUSY.search("\n".join(lines)) else StageFailed
+        raise kind(stage.name, cause(failure, read_params()), _tail(lines))
     if verdict is None:
         raise StageFailed(stage.name, "ended well, but DVC did not say whether it ran: is another DVC installed?", _tail(lines))
     return StageRun(stage=stage.name, verdict=verdict, seconds=seconds)
@@ -109,20 +116,29 @@ def verdict_in(line: str, stage: str) -> Verdict | None:
         return "ran"
     if line.startswith(RESTORED.format(stage)):
         return "restored"
-    return "unchanged" if line.startswith(UNCHANGED.format(stage)) else None
+    return "unchanged" if line.startswith((UNCHANGED.format(stage), PULLING.format(stage))) else None
+
+
+def run_guarded(command: Sequence[str], limit_s: float, log: Callable[[str], None]) -> int:
+    """The exit status of another command, which lives and dies as a stage does. Raises TimeoutError after `limit_s` seconds."""
+    with _group(list(command)) as leader:
+        for line in _lines(leader, time.monotonic() + limit_s, lambda: None):
+            log(line)
+    return leader.returncode
 
 
 @contextmanager
 def _group(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     """The guarded command's process, leader of a new group; afterwards the group is empty and the leader's return code known."""
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])  # where `vitrine` is
+    modules = os.pathsep.join([os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])])  # an image may hold older code than this folder
     leader = subprocess.Popen(
         [sys.executable, "-m", "flows.launch", str(os.getpid()), *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env={**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PATH": path, "PYTHONPATH": modules, "PYTHONUNBUFFERED": "1"},
     )
     try:
         yield leader

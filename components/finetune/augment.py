@@ -1,5 +1,7 @@
 """Random views of a batch of photos, made on the device that trains."""
 
+from typing import NamedTuple
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -18,20 +20,31 @@ class AugmentConfig(Config):
     tint: float = Field(ge=0, le=1)
 
 
-def augment(pixels_BCHW: Tensor, cfg: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Same shape: each photo cropped, stretched, perhaps mirrored, and changed a little in contrast, brightness and tint.
+class Views(NamedTuple):
+    """What was drawn for B photos: maps from view to photo (B, 2, 3), contrast (B, 1, 1, 1), brightness with tint (B, 3, 1, 1)."""
 
-    All draws come from `generator`, a CPU one, so that a resumed run sees the same views.
-    """
-    views = grid_sample(
-        pixels_BCHW,
-        affine_grid(_crops(len(pixels_BCHW), cfg, generator).to(pixels_BCHW.device), list(pixels_BCHW.shape), align_corners=False),
-        padding_mode="reflection",
-        align_corners=False,
-    )
-    contrast, brightness = _draw(generator, len(views), 1, cfg.contrast), _draw(generator, len(views), 1, cfg.brightness)
-    tint = _draw(generator, len(views), 3, cfg.tint)
-    return (views * (1 + contrast.to(views)) + (brightness + tint).to(views)).clamp(-1, 1)
+    maps: Tensor
+    contrast: Tensor
+    shift: Tensor
+
+    def of_rows(self, rows: slice) -> "Views":
+        """The draws of some of the photos."""
+        return Views(*(part[rows] for part in self))
+
+
+def draw_views(count: int, cfg: AugmentConfig, generator: torch.Generator) -> Views:
+    """A view for each photo of a whole batch. All draws come from `generator`, a CPU one: a resumed run sees the same views, and so do
+    several processes that share a batch."""
+    maps = _crops(count, cfg, generator)
+    contrast, brightness = _draw(generator, count, 1, cfg.contrast), _draw(generator, count, 1, cfg.brightness)
+    return Views(maps, contrast, brightness + _draw(generator, count, 3, cfg.tint))
+
+
+def augment(pixels_BCHW: Tensor, views: Views) -> Tensor:
+    """Same shape: each photo cropped, stretched, perhaps mirrored, and changed a little in contrast, brightness and tint."""
+    grid = affine_grid(views.maps.to(pixels_BCHW.device), list(pixels_BCHW.shape), align_corners=False)
+    seen = grid_sample(pixels_BCHW, grid, padding_mode="reflection", align_corners=False)
+    return (seen * (1 + views.contrast.to(seen)) + views.shift.to(seen)).clamp(-1, 1)
 
 
 def _draw(generator: torch.Generator, count: int, channels: int, reach: float) -> Tensor:

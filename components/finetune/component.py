@@ -1,8 +1,12 @@
-"""The edge of `finetune`: photos and titles of the train side in, an encoder out."""
+"""The edge of `finetune`: photos and titles of the train side in, an encoder out.
+
+One process or several train it (components/finetune/world.py). Rank 0 is the stage; the others take part and write nothing.
+"""
 
 import dataclasses
 import hashlib
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,11 +15,15 @@ import pyarrow as pa
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from components.checkpoint import Checkpoints
-from components.contract import Config, In, Out, Summary, code_digest, when_placed, write_curve
-from components.errors import BadData
+from components.checkpoint import Progress
+from components.contract import Config, In, Out, Summary, bind, code_digest, path_of, read_params, when_placed, write_curve
+from components.errors import BadData, BadEnvironment, BadWorkspace
+from components.finetune.batches import TrainSet
+from components.finetune.config import TrainConfig
+from components.finetune.place import Place
 from components.finetune.start import ScratchConfig, start_model
-from components.finetune.train import TrainConfig, TrainSet, train
+from components.finetune.train import train
+from components.finetune.world import SharedCheckpoints, World, joined
 from components.images import normalise
 from components.objects import ObjectStore
 from components.photos import InOrder, Items, ahead, read_items, read_photos, squares
@@ -70,40 +78,105 @@ def finetune(
     little to train on. Goes on from the last checkpoint of a run with the same data, params and code. `validated_training` is not read:
     it is there so that nothing is trained before its gates have passed.
     """
+    place = Place.of(os.environ)
+    if place.rank:
+        raise BadEnvironment(f"RANK = {place.rank}: only rank 0 runs the stage; start each process with `vitrine train-node`")
     _make_repeatable(cfg.train.threads)
-    sides = {side: read_items(listings, splits, [side]) for side in ("train", "val", "test")}
-    if len(sides["train"]) < MIN_TRAIN_ITEMS:
-        raise BadData(f"finetune: {len(sides['train'])} items on the train side, {MIN_TRAIN_ITEMS} are needed; see reports/split.json")
-    photos = read_photos(images, [i for side in sides.values() for i in side.image_ids])
-    model, tokenizer = start_model(cfg.start, cfg.scratch, sides["train"].titles, cfg.train.seed)
-    before = _write_untrained(model, [sides["val"], sides["test"]], photos, untrained_vectors)
-    data = _train_set(sides["train"], photos, images, model, tokenizer)
-    checkpoints = Checkpoints(store or default_store(), f"finetune/{_run_key(cfg, sides)}.checkpoint")
-    progress = train(model, data, cfg.train, validate=lambda m: _ndcg(m, sides["val"], photos), checkpoints=checkpoints)
-    when_placed(checkpoints.forget)
-    _save(model, tokenizer, encoder)
-    write_curve(finetune_curve, ["epoch", "train_loss", "val_ndcg_at_5"], progress.curve)
+    with joined(place, cfg.train.rank_timeout_s, cfg.train.threads) as world:
+        done = _trained(listings, images, splits, cfg, store or default_store(), world)
+    _save(done, encoder)
+    _write_vectors(done.untrained, [done.sides["val"], done.sides["test"]], untrained_vectors)
+    write_curve(finetune_curve, ["epoch", "train_loss", "val_ndcg_at_5"], done.progress.curve)
+    progress = done.progress
     return FinetuneSummary(
-        rows_in=len(sides["train"]),
-        rows_out=len(sides["train"]),
+        rows_in=len(done.sides["train"]),
+        rows_out=len(done.sides["train"]),
         start=cfg.start,
-        num_parameters=sum(p.numel() for p in model.parameters()),
+        num_parameters=sum(p.numel() for p in done.model.parameters()),
         num_epochs=len(progress.curve),
         best_epoch=progress.best_epoch if progress.best else None,
         train_loss=progress.curve[-1]["train_loss"],
-        untrained_val_ndcg_at_5=before,
+        untrained_val_ndcg_at_5=done.untrained_val,
         val_ndcg_at_5=progress.best_value if progress.best else None,
     )
 
 
+def take_part() -> None:
+    """Trains along with rank 0 on the workspace's own data and params, which must be equal to those of rank 0, and writes nothing.
+
+    Raises BadWorkspace where they are not, RankLost where another process is gone.
+    """
+    params = read_params()
+    cfg = bind(FinetuneConfig, "finetune", params)
+    _make_repeatable(cfg.train.threads)
+    with joined(Place.of(os.environ), cfg.train.rank_timeout_s, cfg.train.threads) as world:
+        listings, images, splits = inputs = [path_of(name, params) for name in ("listings", "images", "splits")]
+        if missing := [str(path) for path in inputs if not path.exists()]:
+            raise BadWorkspace(f"finetune: rank {world.rank} lacks {', '.join(missing)}: `dvc pull` brings them from where rank 0 has them")
+        _trained(listings, images, splits, cfg, default_store(), world)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A model after its training. `untrained` is float32 vectors that it gave the validation and the test side before."""
+
+    model: Encoder
+    tokenizer: PreTrainedTokenizerBase
+    progress: Progress
+    sides: Mapping[str, Items]
+    untrained: list[np.ndarray]
+    untrained_val: float | None
+
+
+def _trained(listings: Path, images: Path, splits: Path, cfg: FinetuneConfig, store: ObjectStore, world: World) -> Trained:
+    """The same on every rank but for the last bits of what each has computed by itself."""
+    sides = {side: read_items(listings, splits, [side]) for side in ("train", "val", "test")}
+    if len(sides["train"]) < MIN_TRAIN_ITEMS:
+        raise BadData(f"finetune: {len(sides['train'])} items on the train side, {MIN_TRAIN_ITEMS} are needed; see reports/split.json")
+    key = _run_key(cfg, sides)
+    _check_equal(key, world)
+    photos = read_photos(images, [i for side in sides.values() for i in side.image_ids])
+    model, tokenizer = start_model(cfg.start, cfg.scratch, sides["train"].titles, cfg.train.seed)
+    model.to(world.device)  # type: ignore[arg-type]
+    untrained = [_embed(model, sides[side], photos, world) for side in ("val", "test")]
+    checkpoints = SharedCheckpoints(store, f"finetune/{key}.checkpoint", world)
+    data = _train_set(sides["train"], photos, images, model, tokenizer)
+    val = sides["val"]
+    progress = train(
+        model,
+        data,
+        cfg.train,
+        validate=lambda m: _ndcg(_embed(m, val, photos, world), val, world),
+        checkpoints=checkpoints,
+        world=world,
+    )
+    when_placed(checkpoints.forget)
+    return Trained(model, tokenizer, progress, sides, untrained, _ndcg(untrained[0], val, world))
+
+
+def _check_equal(key: str, world: World) -> None:
+    """Raises BadWorkspace where this rank would train on something else than rank 0."""
+    if key.encode() != world.from_first(key.encode()):
+        raise BadWorkspace(
+            f"finetune: rank {world.rank} has other data, params or code than rank 0. Every process needs one commit and one dvc.lock: "
+            "check out rank 0's, and `dvc pull`"
+        )
+
+
 def _make_repeatable(threads: int) -> None:
+    """Equal inputs give equal weights on a CPU. On a GPU the deterministic kernels are taken where there are such, and no TF32, whose
+    products keep 10 bits of 23: `precision` says what is rounded, nothing else."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when a process first uses a GPU
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def _run_key(cfg: FinetuneConfig, sides: dict[str, Items]) -> str:
     """What decides a run's outcome: data, params and code. A checkpoint is used again only where all three are equal."""
-    digest = hashlib.sha256(f"{cfg.model_dump_json()}\n{code_digest('finetune')}\n".encode())
+    deciding = cfg.model_dump_json(exclude={"train": {"rank_timeout_s"}})
+    digest = hashlib.sha256(f"{deciding}\n{code_digest('finetune')}\n".encode())
     for side in ("train", "val"):
         digest.update(repr(sides[side]).encode())
     return digest.hexdigest()
@@ -122,30 +195,30 @@ def _train_set(items: Items, photos: Mapping[str, bytes], images: Path, model: E
 
 
 @torch.inference_mode()
-def _embed(model: Encoder, items: Items, photos: Mapping[str, bytes]) -> np.ndarray:
-    """float32 (N, D), unit length, in the order of items."""
+def _embed(model: Encoder, items: Items, photos: Mapping[str, bytes], world: World) -> np.ndarray:
+    """float32 (N, D), unit length, in the order of items; the batches are dealt out to the ranks."""
     model.train(False)
-    device, found = next(model.parameters()).device, [np.zeros((0, model.width), np.float32)]
-    starts, ordered = range(0, len(items), EMBED_BATCH), InOrder(photos, items.image_ids)
-    for pixels in ahead(normalise(squares(ordered[start : start + EMBED_BATCH], model.image_px)) for start in starts):
-        found.append(image_vectors(model, torch.from_numpy(pixels).to(device)).cpu().numpy())
-    return np.concatenate(found)
+    found, ordered = np.zeros((len(items), model.width), np.float32), InOrder(photos, items.image_ids)
+    starts = range(0, len(items), EMBED_BATCH)[world.rank :: world.size]
+    batches = ahead(normalise(squares(ordered[start : start + EMBED_BATCH], model.image_px)) for start in starts)
+    for start, pixels in zip(starts, batches, strict=True):
+        found[start : start + EMBED_BATCH] = image_vectors(model, torch.from_numpy(pixels).to(world.device)).cpu().numpy()
+    return world.summed(found)
 
 
-def _ndcg(model: Encoder, items: Items, photos: Mapping[str, bytes]) -> float | None:
-    return category_ndcg_at_5(_embed(model, items, photos), items.categories, items.owners)
+def _ndcg(vectors: np.ndarray, items: Items, world: World) -> float | None:
+    """Of rank 0, which decides; None on the others."""
+    return category_ndcg_at_5(vectors, items.categories, items.owners) if world.is_first else None
 
 
-def _write_untrained(model: Encoder, sides: list[Items], photos: Mapping[str, bytes], path: Path) -> float | None:
-    """Writes (item_id, vector) of the model before training, and returns its nDCG@5 on the first of the sides."""
-    found = [_embed(model, side, photos) for side in sides]
-    vectors = np.concatenate(found).astype(np.float16)
+def _write_vectors(vectors: list[np.ndarray], sides: list[Items], path: Path) -> None:
+    """Writes (item_id, vector) of the items of the sides, as float16."""
+    values = np.concatenate(vectors).astype(np.float16)
     item_ids = [i for side in sides for i in side.item_ids]
-    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-    write_table(path, pa.table({"item_id": pa.array(item_ids, pa.string()), "vector": column}), vectors_schema(vectors.shape[1]))
-    return category_ndcg_at_5(found[0], sides[0].categories, sides[0].owners)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+    write_table(path, pa.table({"item_id": pa.array(item_ids, pa.string()), "vector": column}), vectors_schema(values.shape[1]))
 
 
-def _save(model: Encoder, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    model.cpu().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+def _save(done: Trained, folder: Path) -> None:
+    done.model.cpu().save_pretrained(folder)
+    done.tokenizer.save_pretrained(folder)

@@ -12,11 +12,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import openai
+from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 from openai.types.chat.chat_completion import Choice
 from PIL import Image
 from pydantic import ValidationError
 
+from components import stage_log
 from components.errors import BadParams, CallLimit, JudgeFailed
 from components.images import decode
 from components.label import rubric
@@ -31,11 +33,15 @@ REFUSAL_CODES = ("content_filter", "content_policy_violation")
 
 
 class Meter:
-    """Counts calls before they are sent. Raises CallLimit instead of letting one pass `max_calls`; safe across threads."""
+    """Counts calls before they are sent, and the tokens that answers say they took; both stand in the log of stages. Raises CallLimit
+    instead of letting a call pass `max_calls`; safe across threads."""
 
     def __init__(self, max_calls: int) -> None:
         self.max_calls = max_calls
         self.num_calls = 0
+        self.num_told = 0
+        self.input_tokens = 0
+        self.output_tokens = 0
         self._lock = threading.Lock()
 
     def take(self) -> None:
@@ -44,6 +50,21 @@ class Meter:
             if self.num_calls >= self.max_calls:
                 raise CallLimit(f"label.max_calls = {self.max_calls} allows no further call in this run: raise it to go on.")
             self.num_calls += 1
+            self._note()
+
+    def hear(self, usage: CompletionUsage | None) -> None:
+        """Counts what an answer took; an endpoint may not say."""
+        if usage is None:
+            return
+        with self._lock:
+            self.num_told += 1
+            self.input_tokens += usage.prompt_tokens
+            self.output_tokens += usage.completion_tokens
+            self._note()
+
+    def _note(self) -> None:
+        counts = {"num_calls": self.num_calls, "input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
+        stage_log.note("asked", {**counts, "num_untold": self.num_calls - self.num_told})
 
 
 @dataclass(frozen=True)
@@ -119,6 +140,8 @@ class OpenAiJudge:
             return cannot_judge("refused") if error.code in REFUSAL_CODES else setback_of(error, client)
         except ValueError:  # the client passes on what json says of a broken body
             completion = None
+        if isinstance(completion, ChatCompletion):
+            self.meter.hear(completion.usage)
         if isinstance(completion, ChatCompletion) and completion.choices:
             return verdict_of(completion.choices[0])
         return Setback(f"{where(client)} answered with something that is no chat completion; check OPENAI_BASE_URL", may_pass=True)

@@ -147,12 +147,13 @@ def _teach_both(model: Encoder, photos: list[bytes], lessons: Lessons, cfg: Scor
     if any(not 0 <= layer <= num_layers for layer in cfg.head.layers):
         raise BadParams(f"score.head.layers = {cfg.head.layers}: this trunk has layers 0 (stem) to {num_layers}")
     shape = HeadShape(cfg.head.layers, model.width, cfg.head.hidden, own_trunk=False)
+    trunk.to("cuda" if torch.cuda.is_available() else "cpu")
     feature_NF = read_features(trunk, photos, model.image_px, cfg.head.layers)
     shared = teach_on_shared_trunk(feature_NF, lessons, shape, cfg.head, cfg.seed, checkpoints=resume.shared)
     log.info("score: validation OPA on the shared trunk %s", shared.val_opa)
     if cfg.own_trunk.when == "never":
         return shared, None
-    start = ScoreHead(dataclasses.replace(shape, own_trunk=True))
+    start = ScoreHead(dataclasses.replace(shape, own_trunk=True)).to(feature_NF.device)
     start.load_state_dict(shared.head.state_dict())
     own = teach_on_own_trunk(trunk, photos, model.image_px, lessons, start, cfg.head, cfg.own_trunk, cfg.seed, checkpoints=resume.own)
     log.info("score: validation OPA on a trunk of its own %s", own.val_opa)
@@ -171,7 +172,7 @@ def _outputs(kept: Taught, model: Encoder, layers: list[int]) -> Outputs:
     @torch.no_grad()
     def outputs(photos: list[bytes]) -> np.ndarray:
         feature_NF = read_features(trunk, photos, model.image_px, layers)
-        return torch.sigmoid(kept.head(feature_NF)).numpy().astype(np.float64)
+        return torch.sigmoid(kept.head(feature_NF)).cpu().numpy().astype(np.float64)
 
     return outputs
 

@@ -90,20 +90,24 @@ def votes_won(score_N: np.ndarray, votes_P2: np.ndarray) -> float | None:
 
 @torch.no_grad()
 def read_features(trunk: SiglipVisionModel, photos: list[bytes], side_px: int, layers: list[int]) -> Tensor:
-    """(N, F) features of photos by a trunk in eval mode."""
+    """(N, F) features of photos by a trunk in eval mode, on the trunk's device."""
     trunk.eval()
     starts = range(0, len(photos), EMBED_BATCH)
     batches = ahead(squares(photos[start : start + EMBED_BATCH], side_px) for start in starts)
     shown = track(batches, len(starts), "score: photos read, batch")
-    return torch.cat([features(layers_of(trunk, torch.from_numpy(normalise(batch))), layers) for batch in shown])
+    return torch.cat([features(layers_of(trunk, _pixels(batch, trunk)), layers) for batch in shown])
+
+
+def _pixels(batch: np.ndarray, trunk: SiglipVisionModel) -> Tensor:
+    return torch.from_numpy(normalise(batch)).to(trunk.device)
 
 
 def teach_on_shared_trunk(
     feature_NF: Tensor, lessons: Lessons, shape: HeadShape, cfg: HeadConfig, seed: int, *, checkpoints: Checkpoints
 ) -> Taught:
-    """A head on features of a trunk that does not change."""
+    """A head on features of a trunk that does not change, on their device."""
     torch.manual_seed(seed)
-    head = ScoreHead(shape)
+    head = ScoreHead(shape).to(feature_NF.device)
     optimizer = torch.optim.AdamW(head.parameters(), lr=cfg.learning_rate, weight_decay=cfg.weight_decay)
 
     def learn(votes_P2: np.ndarray) -> Tensor:
@@ -136,7 +140,7 @@ def teach_on_own_trunk(
     def learn(votes_P2: np.ndarray) -> Tensor:
         own.train()
         _freeze_statistics(own)
-        pixels = torch.from_numpy(normalise(squares([photos[r] for r in votes_P2.ravel()], side_px)))
+        pixels = _pixels(squares([photos[r] for r in votes_P2.ravel()], side_px), own)
         return _loss(head(features(layers_of(own, pixels), layers)), cfg)
 
     val_rows, val_votes = np.unique(lessons.val_P2, return_inverse=True)
@@ -164,7 +168,7 @@ def _loss(logit_2P: Tensor, cfg: HeadConfig) -> Tensor:
 @torch.inference_mode()
 def _opa_of(head: ScoreHead, feature_NF: Tensor, votes_P2: np.ndarray) -> float | None:
     head.eval()
-    return votes_won(head(feature_NF).numpy(), votes_P2)
+    return votes_won(head(feature_NF).cpu().numpy(), votes_P2)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from components import stage_log
 from components.errors import BadParams, CallLimit, JudgeFailed
 from components.label import rubric
 from components.label.openai_judge import OpenAiJudge
@@ -285,3 +286,13 @@ def test_a_killed_run_loses_at_most_the_calls_in_flight(server, tmp_path):
     paid = server.num_calls
     market.label(tmp_path / "labels", asking(concurrency=2), store=FolderStore(tmp_path / "cache"))
     assert 20 - paid <= server.num_calls - paid <= 20 - paid + 2
+
+
+def test_what_a_run_was_charged_for_stands_in_the_log_of_stages(server, pair, tmp_path):
+    """Calls and tokens, those of answers that were asked again included; an answer without usage is counted as unknown."""
+    stage_log.noted()
+    bare = json.loads(completion("no JSON").text)
+    del bare["usage"]
+    server.script = lambda asked, number: Reply(json.dumps(bare)) if number == 0 else likes_bright_photos(asked, number)
+    pair.label(tmp_path / "labels", asking(retry_wait_s=0.0))
+    assert stage_log.noted() == {"asked": {"num_calls": 3, "input_tokens": 1800, "output_tokens": 240, "num_untold": 1}}

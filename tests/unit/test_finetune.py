@@ -1,45 +1,24 @@
 import dataclasses
-import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from components.checkpoint import Checkpoints, Progress, pack, unpack
-from components.contract import bind, read_params
+from components.contract import bind
 from components.errors import BadParams
-from components.finetune.augment import AugmentConfig, augment
-from components.finetune.loss import same_thing, sigmoid_loss
-from components.finetune.start import ScratchConfig, start_model
+from components.finetune.augment import AugmentConfig, augment, draw_views
+from components.finetune.batches import Batches
+from components.finetune.loss import Alike, sigmoid_loss
+from components.finetune.start import start_model
 from components.finetune.tokens import train_tokenizer
-from components.finetune.train import Run, TrainConfig, TrainSet, train
+from components.finetune.train import train
+from components.finetune.world import World, alone
 from components.objects import FolderStore
 from components.siglip import image_vectors, load_encoder, tokenise
-from tests.conftest import PROJECT, SMALL, merge
-
-TITLES = ["red mug", "blue mug", "red shoe", "blue shoe", "赤いマグ", "青い靴"]
-
-
-def params() -> dict:
-    found = read_params(PROJECT / "params.yaml")["finetune"]
-    merge(found, SMALL["finetune"])
-    return found
-
-
-def scratch() -> ScratchConfig:
-    return bind(ScratchConfig, "scratch", params())
-
-
-def train_config(**changes) -> TrainConfig:
-    return bind(TrainConfig, "train", {"train": params()["train"] | {"batch_size": 4, "checkpoint_every_steps": 1} | changes})
-
-
-def unit(rows: int, dim: int, seed: int) -> torch.Tensor:
-    return torch.nn.functional.normalize(torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)), dim=-1)
+from tests.lessons import TITLES, lesson, params, scratch, train_config, unit, weights
 
 
 def loss_by_loops(z_img, z_txt, t, b, same):
@@ -59,32 +38,83 @@ def loss_by_loops(z_img, z_txt, t, b, same):
 def test_the_loss_is_the_papers_sum_over_counted_pairs(rows, seed, t, b):
     z_img, z_txt = unit(rows, 8, seed), unit(rows, 8, seed + 1)
     same = torch.rand(rows, rows, generator=torch.Generator().manual_seed(seed)) < 0.4
-    found = sigmoid_loss(z_img, z_txt, torch.tensor(t).log(), torch.tensor(b), same)
+    found = sigmoid_loss(z_img, z_txt, torch.tensor(t).log(), torch.tensor(b), same.__getitem__)
     assert float(found) == pytest.approx(loss_by_loops(z_img, z_txt, t, b, same.tolist()), rel=1e-4, abs=1e-5)
+
+
+@given(rows=st.integers(1, 9), own=st.integers(1, 9), cells=st.integers(1, 40), seed=st.integers(0, 99))
+def test_a_loss_in_pieces_is_the_whole_one_and_so_are_its_gradients(rows, own, cells, seed):
+    first = min(seed % rows, rows - 1)
+    same = torch.rand(rows, rows, generator=torch.Generator().manual_seed(seed)) < 0.4
+    found = []
+    for max_cells in (10**6, cells):
+        z_img, z_txt = unit(rows, 8, seed)[first : first + own].requires_grad_(), unit(rows, 8, seed + 1).requires_grad_()
+        knobs = torch.tensor(2.0, requires_grad=True), torch.tensor(-3.0, requires_grad=True)
+        loss = sigmoid_loss(z_img, z_txt, *knobs, same.__getitem__, first=first, max_cells=max_cells)
+        found.append([loss.detach(), *torch.autograd.grad(loss, (z_img, z_txt, *knobs))])
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+
+
+class Kept:
+    """The most cells that a tensor kept for the way back had."""
+
+    def __init__(self):
+        self.cells = 0
+
+    def __enter__(self):
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(self.pack, lambda tensor: tensor)
+        self.hooks.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self.hooks.__exit__(*error)
+
+    def pack(self, tensor):
+        self.cells = max(self.cells, tensor.numel())
+        return tensor
+
+
+@pytest.mark.parametrize("num_pairs", [256, 1024])
+def test_what_a_loss_in_pieces_keeps_grows_with_the_batch_and_not_with_its_square(num_pairs):
+    z_img, z_txt = unit(num_pairs, 64, 0).requires_grad_(), unit(num_pairs, 64, 1)
+    alike = Alike.of([str(i) for i in range(num_pairs)], [None] * num_pairs, np.arange(num_pairs, dtype=np.uint64), 0)
+    with Kept() as kept:
+        sigmoid_loss(z_img, z_txt, torch.tensor(2.3), torch.tensor(-2.0), alike.same, max_cells=2**15)
+    assert kept.cells <= max(2**15, 64 * num_pairs)
 
 
 def test_a_pair_of_one_title_pulls_nothing_apart():
     z = unit(2, 8, 0).requires_grad_()
     text = unit(2, 8, 1)
-    apart = torch.zeros(2, 2, dtype=torch.bool)
-    same = torch.ones(2, 2, dtype=torch.bool)
-    [pushed] = torch.autograd.grad(sigmoid_loss(z, text, torch.tensor(2.3), torch.tensor(-2.0), apart), z)
-    [left] = torch.autograd.grad(sigmoid_loss(z, text, torch.tensor(2.3), torch.tensor(-2.0), same), z)
-    alone = [
-        torch.autograd.grad(sigmoid_loss(z[i : i + 1], text[i : i + 1], torch.tensor(2.3), torch.tensor(-2.0), same[:1, :1]), z)[0]
-        for i in (0, 1)
-    ]
-    torch.testing.assert_close(left, sum(alone) / 2)
+
+    def grad(rows: slice, same: torch.Tensor) -> torch.Tensor:
+        loss = sigmoid_loss(z[rows], text[rows], torch.tensor(2.3), torch.tensor(-2.0), same.__getitem__)
+        return torch.autograd.grad(loss, z)[0]
+
+    pushed, left = grad(slice(0, 2), torch.zeros(2, 2, dtype=torch.bool)), grad(slice(0, 2), torch.ones(2, 2, dtype=torch.bool))
+    alone_each = [grad(slice(i, i + 1), torch.ones(1, 1, dtype=torch.bool)) for i in (0, 1)]
+    torch.testing.assert_close(left, sum(alone_each) / 2)
     assert not torch.allclose(pushed, left)
 
 
-def test_same_thing_is_title_product_or_near_duplicate():
+def test_alike_is_title_product_or_near_duplicate():
     phash = np.array([0, 0b111, 2**64 - 1, 2**63, 0xF0F0], np.uint64)
-    same = same_thing(["Mug", "mug", "shoe", "hat", "hat "], [None, None, "p", "p", None], phash, max_distance=1)
-    expected = np.eye(5, dtype=bool)
+    alike = Alike.of(["Mug", "mug", "shoe", "hat", "hat "], [None, None, "p", "p", None], phash, max_distance=1)
+    expected = torch.eye(5, dtype=torch.bool)
     for a, b in ((0, 1), (2, 3), (0, 3)):  # a title but for case; a product; one bit apart
         expected[a, b] = expected[b, a] = True
-    np.testing.assert_array_equal(same, expected)
+    assert torch.equal(alike.same(slice(0, 5)), expected)
+    assert torch.equal(alike.same(slice(3, 5)), expected[3:5])
+    assert torch.equal(alike.of_rows(torch.tensor([3, 0, 2]), torch.device("cpu")).same(slice(None)), expected[[3, 0, 2]][:, [3, 0, 2]])
+
+
+@given(
+    phashes=st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([0, 1, 2**63, 2**64 - 1]), min_size=1, max_size=6),
+    distance=st.integers(0, 64),
+)
+def test_near_is_a_hamming_distance_of_at_most_the_limit(phashes, distance):
+    alike = Alike.of([str(i) for i in range(len(phashes))], [None] * len(phashes), np.array(phashes, np.uint64), distance)
+    assert alike.same(slice(None)).tolist() == [[(a ^ b).bit_count() <= distance for b in phashes] for a in phashes]
 
 
 def test_the_tokenizer_gives_back_scripts_it_never_saw_and_pads_with_the_end():
@@ -99,7 +129,7 @@ def test_the_tokenizer_gives_back_scripts_it_never_saw_and_pads_with_the_end():
 def test_views_keep_shape_and_range_and_follow_from_the_seed():
     cfg = bind(AugmentConfig, "augment", params()["train"])
     pixels = torch.rand(3, 3, 32, 32) * 2 - 1
-    first, again, other = (augment(pixels, cfg, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    first, again, other = (augment(pixels, draw_views(3, cfg, torch.Generator().manual_seed(s))) for s in (1, 1, 2))
     assert first.shape == pixels.shape
     assert first.abs().max() <= 1
     torch.testing.assert_close(first, again, rtol=0, atol=0)
@@ -144,25 +174,8 @@ def test_a_start_that_is_nowhere_is_a_bad_knob(tmp_path):
         start_model(str(tmp_path / "nothing"), scratch(), TITLES, seed=0)
 
 
-def picture(seed: int) -> bytes:
-    sink = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (40, 40, 3), np.uint8)).save(sink, "PNG")
-    return sink.getvalue()
-
-
-def lesson(num: int = 10):
-    model, tokenizer = start_model("scratch", scratch(), TITLES, seed=0)
-    titles = [TITLES[i % len(TITLES)] for i in range(num)]
-    phashes = np.random.default_rng(0).integers(0, 2**63, num).astype(np.uint64)
-    return model, TrainSet([picture(i) for i in range(num)], titles, tokenise(tokenizer, titles, 16), [None] * num, phashes)
-
-
 class StopError(Exception):
     pass
-
-
-def weights(model) -> list[bytes]:
-    return [t.numpy().tobytes() for t in model.state_dict().values()]
 
 
 @pytest.mark.parametrize("saves_before_the_kill", [1, 2, 4, 5])
@@ -231,13 +244,41 @@ def test_fewer_photos_than_a_batch_still_train(tmp_path):
 
 
 def test_few_photos_are_passed_over_several_times_an_epoch_each_time_in_another_order():
-    model, data = lesson(num=4)
-    run = Run(model, data, train_config(epochs=1, min_steps_an_epoch=3), Checkpoints(FolderStore(Path("unused")), "k"))
-    batches = list(run.batches())
-    assert len(batches) == run.steps_an_epoch == 3
-    seen = [sorted(map(tuple, batch.tokens_BT.tolist())) for batch in batches]
+    _, data = lesson(num=4)
+    batches = Batches(data, train_config(epochs=1, min_steps_an_epoch=3), 32, alone())
+    found = list(batches.following(0))
+    assert len(found) == batches.steps_an_epoch == 3
+    seen = [sorted(map(tuple, batch.tokens_bT.tolist())) for batch in found]
     assert seen[0] == seen[1] == seen[2]
-    assert len({str(batch.tokens_BT.tolist()) for batch in batches}) > 1
+    assert len({str(batch.tokens_bT.tolist()) for batch in found}) > 1
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_the_ranks_shares_of_a_batch_are_the_batch_of_one_process(size):
+    _, data = lesson()
+    [whole] = Batches(data, train_config(epochs=1, min_steps_an_epoch=1, batch_size=8), 32, alone()).following(0)
+    shares = []
+    for rank in range(size):
+        world = World(rank, size, torch.device("cpu"))
+        shares += Batches(data, train_config(epochs=1, min_steps_an_epoch=1, batch_size=8), 32, world).following(0)
+    assert torch.equal(torch.cat([s.pixels_bCHW for s in shares]), whole.pixels_bCHW)
+    assert torch.equal(torch.cat([s.tokens_bT for s in shares]), whole.tokens_bT)
+    assert [s.first for s in shares] == list(range(0, 8, 8 // size))
+    for share in shares:
+        own = slice(share.first, share.first + len(share.pixels_bCHW))
+        assert torch.equal(share.alike.same(own), whole.alike.same(slice(None))[own])
+
+
+def test_a_batch_that_processes_cannot_share_equally_is_a_bad_knob():
+    _, data = lesson(num=3)
+    with pytest.raises(BadParams, match=r"2 processes cannot share batches of 3 pairs equally.*batch_size"):
+        Batches(data, train_config(), 32, World(0, 2, torch.device("cpu")))
+
+
+def test_a_precision_that_the_device_lacks_is_a_bad_knob(tmp_path):
+    model, data = lesson()
+    with pytest.raises(BadParams, match=r"finetune.train.precision = 'fp16' on cpu: "):
+        train(model, data, train_config(precision="fp16"), validate=lambda _: None, checkpoints=Checkpoints(FolderStore(tmp_path), "k"))
 
 
 def test_a_checkpoint_is_safetensors_and_brings_back_the_optimizer():

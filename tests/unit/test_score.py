@@ -96,8 +96,7 @@ def checkpoints(tmp_path):
     return Checkpoints(FolderStore(tmp_path / "kept"), "score/k")
 
 
-@pytest.fixture(scope="module")
-def blurred():
+def blurred_photos():
     """An untrained trunk, 60 photos, the odd ones blurred, and votes for the sharp ones: photos 0 to 39 teach, the rest check."""
     model, _ = start_model("scratch", scratch(), TITLES, seed=0)
     photos = [photo(i, blur=2.5 * (i % 2)) for i in range(60)]
@@ -105,6 +104,9 @@ def blurred():
     train = np.stack([rng.choice(np.arange(0, 40, 2), 80), rng.choice(np.arange(1, 40, 2), 80)], axis=1)
     val = np.stack([rng.choice(np.arange(40, 60, 2), 40), rng.choice(np.arange(41, 60, 2), 40)], axis=1)
     return model.eval(), photos, Lessons(train, val)
+
+
+blurred = pytest.fixture(scope="module")(blurred_photos)
 
 
 def test_the_head_learns_to_see_blur_and_leaves_the_shared_trunk_alone(blurred, checkpoints):
