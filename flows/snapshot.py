@@ -19,6 +19,7 @@ from components.releases import keep
 from flows import committed
 from flows.knobs import Knobs, turn
 from flows.news import News, described, news_of
+from flows.pin_tables import tables_of
 from flows.pins import digest_of, events_of, now
 
 log = logging.getLogger("vitrine")
@@ -47,7 +48,7 @@ def use_folder(path: str, csv: str) -> Snapshot:
     """
     taken = _folder(path, csv, read_params())
     assert isinstance(taken.source, FolderDigest)
-    knobs = {("ingest", "source"): "folder", ("ingest", "path"): path, ("ingest", "csv"): csv}
+    knobs: Knobs = {("ingest", "source"): "folder", ("ingest", "path"): path, ("ingest", "csv"): csv}
     return _use(taken, {**knobs, ("evaluate", "external_vectors"): _vector_paths(taken.source)})
 
 
@@ -58,6 +59,16 @@ def use_events(path: str) -> Snapshot:
     """
     taken = _events(path, read_params(), None)
     return _use(taken, {("ingest", "source"): "events", ("ingest", "path"): path, ("evaluate", "external_vectors"): []})
+
+
+def use_tables(path: str) -> Snapshot:
+    """The snapshot of a shop's own tables in a folder or s3://bucket/prefix, after params.yaml and data/snapshot.json name them; `path`
+    stays as typed.
+
+    Raises BadData where there is no table of listings whose columns ingest.columns maps; nothing is written then.
+    """
+    taken = _tables(path, read_params(), None)
+    return _use(taken, {("ingest", "source"): "parquet", ("ingest", "path"): path, ("evaluate", "external_vectors"): []})
 
 
 def take(as_of: str | None = None, stable: Path | None = None, commit: bool = False) -> Taken:
@@ -95,9 +106,11 @@ def _of_params(params: Mapping[str, Any], as_of: datetime | None) -> Snapshot:
     cfg = bind(IngestConfig, "ingest", params)
     if cfg.source == "events":
         return _events(str(cfg.path), params, as_of)
+    if cfg.source == "parquet":
+        return _tables(str(cfg.path), params, as_of)
     if as_of:
         hint = "set market.as_of" if cfg.source == "simulate" else "it is of its newest created_at"
-        raise BadParams(f"--as-of is for a source of events, which has a past; for {cfg.source} {hint}")
+        raise BadParams(f"--as-of is for a source of events or of tables, which have a past; for {cfg.source} {hint}")
     if cfg.source == "simulate":
         return _simulated(params)
     taken = _folder(str(cfg.path), cfg.csv, params)
@@ -114,13 +127,24 @@ def _simulated(params: Mapping[str, Any]) -> Snapshot:
 
 
 def _folder(path: str, csv: str, params: Mapping[str, Any]) -> Snapshot:
-    source, newest_listing = digest_of(path, csv, bind(IngestConfig, "ingest", params).columns, now())
+    source, newest_listing = digest_of(path, csv, _as_if("folder", path, params).columns, now())
     return Snapshot(source=source, as_of=newest_listing or bind(MarketConfig, "market", params).now, stable_release=None)
 
 
 def _events(path: str, params: Mapping[str, Any], as_of: datetime | None) -> Snapshot:
     source, moment = events_of(path, bind(IngestConfig, "ingest", params), as_of, now())
     return Snapshot(source=source, as_of=moment, stable_release=None)
+
+
+def _tables(path: str, params: Mapping[str, Any], as_of: datetime | None) -> Snapshot:
+    without_times = bind(MarketConfig, "market", params).now
+    source, moment = tables_of(path, _as_if("parquet", path, params), as_of, now(), without_times)
+    return Snapshot(source=source, as_of=moment, stable_release=None)
+
+
+def _as_if(source: str, path: str, params: Mapping[str, Any]) -> IngestConfig:
+    """The section as it will be, so that a mapping which does not fit the source is told before anything is written."""
+    return bind(IngestConfig, "ingest", {**params, "ingest": {**params["ingest"], "source": source, "path": path}})
 
 
 def _vector_paths(source: FolderDigest) -> list[str]:

@@ -12,7 +12,6 @@ from components.ingest.account import Account
 from components.ingest.admit import Listing
 from components.ingest.catalogue import catalogue_of, completed, item_of, sheet_of, truth_table
 from components.ingest.config import IngestConfig
-from components.ingest.events import EventsSource
 from components.ingest.intake import Intake, Shelves, take_in
 from components.ingest.limits import Limits, stop_on, turned_away
 from components.ingest.market import MarketConfig
@@ -22,6 +21,7 @@ from components.ingest.report import IngestSummary, summary_of
 from components.ingest.sent import WRONG_DIGEST
 from components.ingest.shoppers import browse
 from components.ingest.source import Source
+from components.ingest.tables.downloads import HERE
 from components.objects import ObjectStore
 from components.shards import write_shards
 from components.stage_log import RUNS
@@ -40,6 +40,7 @@ def ingest(
     cfg: IngestConfig,
     market: MarketConfig,
     store: ObjectStore | None = None,
+    downloads: Path = HERE,
     kept: Path = RUNS / "ingest-quarantine",
 ) -> IngestSummary:
     """Turn the source that the snapshot pins into tables; what cannot be used is quarantined with a reason and counted.
@@ -47,7 +48,7 @@ def ingest(
     Raises BadData where the source is not what the snapshot says, or too much was turned away (a copy is then in `kept`).
     """
     taken = pinned.read(snapshot)
-    source = source_of(taken, cfg, market, listings.parent)
+    source = source_of(taken, cfg, market, listings.parent, downloads)
     market = market.model_copy(update={"as_of": taken.as_of.isoformat()})
     cache = WorkCache(store or default_store(), "ingest", {"code": code_digest("ingest")})
     intake = take_in(source, cfg.rules(taken.as_of), Shelves(listings, images, cfg.num_shards, _completing(source, market)), cache)
@@ -55,8 +56,8 @@ def ingest(
     stop_on_listings(accounts, source, cfg.limits, quarantine, kept)
     catalogue = catalogue_of(listings)
     truths = {listing["item_id"]: source.truth(str(listing["item_id"])) for listing in catalogue}
-    if isinstance(source, EventsSource):
-        source.write_log(catalogue, cfg.max_price, impressions, quarantine)
+    if source.log:
+        source.log.write(catalogue, cfg.max_price, impressions, quarantine)
         stop_on_log(accounts, cfg.impression_limits, quarantine, kept)
     else:
         seen = browse([item_of(listing, truths[listing["item_id"]]) for listing in catalogue], market)
@@ -67,8 +68,8 @@ def ingest(
 
 
 def _completing(source: Source, market: MarketConfig) -> Callable[[Listing], Listing]:
-    """What fills in the values that nobody gave: nothing does so over real events."""
-    return (lambda listing: listing) if isinstance(source, EventsSource) else (lambda listing: completed(listing, market))
+    """What fills in the values that nobody gave: nothing does so over a real log."""
+    return (lambda listing: listing) if source.log else (lambda listing: completed(listing, market))
 
 
 def keep_out(source: Source, intake: Intake, quarantine: Path) -> Mapping[str, Account]:
@@ -80,23 +81,20 @@ def keep_out(source: Source, intake: Intake, quarantine: Path) -> Mapping[str, A
         except BadPicture:
             return None
 
-    wrong = source.wrong_pictures() if isinstance(source, EventsSource) else ()
-    kept_out.write(quarantine, [*intake.rejected, *wrong], picture_of)
-    if isinstance(source, EventsSource):
-        source.files.write_set_aside(quarantine / "files.parquet")
-        return source.accounts(intake)
-    return {"listings": intake.account}
+    kept_out.write(quarantine, [*intake.rejected, *source.wrong_pictures()], picture_of)
+    source.write_set_aside(quarantine / "files.parquet")
+    return source.accounts(intake.account, len(intake.image_ids))
 
 
 def stop_on_listings(accounts: Mapping[str, Account], source: Source, limits: Limits, quarantine: Path, kept: Path) -> None:
     """Raises BadData, with a copy of quarantine in `kept`, where files, listings or pictures passed their limits, or nothing came in."""
-    if isinstance(source, EventsSource):
-        stop_on("files", len(source.files.files), turned_away(quarantine, "files"), limits, quarantine, kept)
+    if source.num_files:
+        stop_on("files", source.num_files, turned_away(quarantine, "files"), limits, quarantine, kept)
     if not accounts["listings"].judged:
-        raise BadData("the source has no rows: a CSV needs at least one line below its header, events a listing until as_of")
+        raise BadData("the source has no rows: a CSV needs at least one line below its header, events and tables a listing until as_of")
     turned, wrong = turned_away(quarantine, "listings", "images").parted(WRONG_DIGEST)
     stop_on("listings", accounts["listings"].judged, turned, limits, quarantine, kept)
-    if isinstance(source, EventsSource):
+    if "images" in accounts:
         stop_on("pictures", accounts["images"].rows_in, wrong, limits, quarantine, kept)
 
 

@@ -12,6 +12,7 @@ from components.ingest.admit import Rules
 from components.ingest.folder import Columns
 from components.ingest.limits import Limits
 from components.ingest.market import Share, utc
+from components.ingest.tables.config import TablesConfig
 from components.ingest.window import Window
 
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
@@ -26,10 +27,11 @@ def _known(shares: dict[str, float]) -> dict[str, float]:
 class IngestConfig(Config):
     """Where listings come from, what is let in and how it is laid out."""
 
-    source: Literal["simulate", "folder", "events"]
+    source: Literal["simulate", "folder", "events", "parquet"]
     path: str | None
     csv: str
     columns: Columns
+    tables: TablesConfig
     currency: Currency
     currencies: list[Currency]
     max_title_chars: int = Field(gt=0)
@@ -47,6 +49,18 @@ class IngestConfig(Config):
         if self.currency not in self.currencies:
             raise ValueError(f"ingest.currencies must hold ingest.currency, {self.currency}")
         return self
+
+    @model_validator(mode="after")
+    def _knows_where_photos_are(self) -> Self:
+        if not self.columns.image and (self.source == "folder" or (self.source == "parquet" and not self.tables.listings.picture)):
+            beside = " or ingest.tables.listings.picture" if self.source == "parquet" else ""
+            raise ValueError(f"ingest.columns.image is null: set it{beside} to the column that leads to the photo")
+        return self
+
+    @property
+    def has_log(self) -> bool:
+        """Whether people's clicks are in the source, so that nothing is made up beside them."""
+        return self.source == "events" or (self.source == "parquet" and self.tables.impressions.at is not None)
 
     @property
     def opened(self) -> dt.datetime:
@@ -67,7 +81,7 @@ class IngestConfig(Config):
             max_price=self.max_price,
             opened=self.opened,
             as_of=as_of,
-            complete=self.source == "events",
+            complete=self.has_log,
         )
 
     def upsert_rules(self, as_of: dt.datetime) -> Rules:

@@ -1,19 +1,16 @@
 """A source of events: listings as they were upserted, their pictures, and the log of what was shown and clicked."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import polars as pl
 import pyarrow as pa
 
 from components.ingest import upserts
 from components.ingest.account import Account
-from components.ingest.admit import Listing
 from components.ingest.files import EventFiles
-from components.ingest.intake import Intake
+from components.ingest.log import Log
 from components.ingest.market import Truth
-from components.ingest.pages import Items
 from components.ingest.quarantine import Rejected
 from components.ingest.rows import RawListing
 from components.ingest.sent import PhotosSent
@@ -33,26 +30,25 @@ class EventsSource:
     numbered: bool = False
     listings: Account = field(default_factory=Account)
     images: Account = field(default_factory=Account)
-    _known: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.traffic = Traffic(self.window, self.scratch, self.num_shards)
+        self.log = Log(Traffic(self.window, self.scratch, self.num_shards))
         self._sent = PhotosSent(self.images, Chunks(self.scratch, 1))
 
     def rows(self) -> Iterator[RawListing]:
         """Each item's newest row, and every row at fault; afterwards pictures can be asked for."""
-        self.traffic.take(self.files.tables("impressions"), self.files.tables("clicks"))
+        self.log.traffic.take(self.files.tables("impressions"), self.files.tables("clicks"))
         spill = upserts.spilled(self.files.tables("listings"), self.listings, self.scratch, self.num_shards)
         wanted = set()
         for index in range(self.num_shards):
-            for raw in upserts.newest(self._distinct(spill.shard(index)), self.window, self.listings, self.traffic.shown.__contains__):
+            for raw in upserts.newest(self._distinct(spill.shard(index)), self.window, self.listings, self.log.traffic.shown.__contains__):
                 wanted.add(raw.picture_name)
                 yield raw
         self._sent.take(self.files.tables("images"), wanted)
 
     def _distinct(self, table: pa.Table) -> list[upserts.Upsert]:
-        found = upserts.distinct(table, self.listings)
-        self._known.update(upsert.item_id for upsert in found if upsert.item_id)
+        found = upserts.distinct(upserts.rows_of(table), self.listings)
+        self.log.known.update(upsert.item_id for upsert in found if upsert.item_id)
         return found
 
     def picture(self, name: str) -> bytes:
@@ -74,14 +70,17 @@ class EventsSource:
         """Pictures whose bytes are not what they are named."""
         return self._sent.wrong()
 
-    def accounts(self, intake: Intake) -> dict[str, Account]:
-        """Every table's account; that of the log is filled in by write_log."""
-        self.listings.rows_out, self.listings.quarantined = intake.rows_out, len(intake.rejected)
-        self._sent.settle(len(intake.image_ids))
-        return {"listings": self.listings, "images": self.images, "impressions": self.traffic.impressions, "clicks": self.traffic.clicks}
+    def accounts(self, came: Account, num_pictures: int) -> dict[str, Account]:
+        """Every table's account; that of the log is filled in when it is written."""
+        self.listings.rows_out, self.listings.quarantined = came.rows_out, came.quarantined
+        self._sent.settle(num_pictures)
+        return {"listings": self.listings, "images": self.images, **self.log.accounts}
 
-    def write_log(self, catalogue: Sequence[Listing], max_price: float, impressions: Path, quarantine: Path) -> None:
-        """Writes the impressions of the catalogue's items, and the quarantine of impressions and clicks."""
-        listed = pl.Series([str(listing["item_id"]) for listing in catalogue], dtype=pl.String)
-        items = Items(listed, pl.Series(sorted(self._known), dtype=pl.String))
-        self.traffic.write(items, max_price, impressions, quarantine)
+    @property
+    def num_files(self) -> int:
+        """Files that the snapshot pins."""
+        return len(self.files.files)
+
+    def write_set_aside(self, path: Path) -> None:
+        """Writes the files that are no tables of their kind."""
+        self.files.write_set_aside(path)

@@ -19,10 +19,10 @@ UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Columns(Config):
-    """Which column of the CSV holds which of ours; null where the CSV has none. The first four must be there."""
+    """Which column of a CSV, or of a shop's own table of listings, holds which of ours; null where there is none."""
 
     item_id: str
-    image: str
+    image: str | None
     title: str
     category: list[str] = Field(min_length=1)
     description: str | None
@@ -53,7 +53,7 @@ class Header:
             return RawListing({"text": record.text}, None, "", fault)
         cells = {name: [record.cells[i].strip() or None for i in at] for name, at in self.places.items()}
         fields: dict[str, object] = {name: cell if name == "category" else cell[0] for name, cell in cells.items()}
-        return RawListing(fields, None, str(fields.pop("image") or ""))
+        return RawListing(fields, None, str(fields.pop("image", None) or ""))
 
 
 def header_of(names: tuple[str, ...], columns: Columns, csv: str) -> Header:

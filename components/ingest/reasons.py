@@ -13,9 +13,9 @@ LISTING = _codes(
     time_missing time_invalid time_before_shop time_in_future status_missing status_invalid"""
 )
 PICTURE = _codes(
-    """picture_missing picture_outside_folder picture_digest_wrong picture_too_many_bytes picture_empty picture_wrong_format
-    picture_unreadable picture_bomb picture_too_many_pixels picture_too_small picture_extreme_aspect picture_animated picture_polyglot
-    picture_truncated"""
+    """picture_missing picture_outside_folder picture_key_invalid picture_digest_wrong picture_too_many_bytes picture_empty
+    picture_wrong_format picture_unreadable picture_bomb picture_too_many_pixels picture_too_small picture_extreme_aspect
+    picture_animated picture_polyglot picture_truncated"""
 )
 IMPRESSION = _codes(
     """surface_unknown platform_unknown question_missing position_invalid position_negative position_repeated request_mixed

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from components.contract import Config
 from components.errors import BadData
 
-AGAIN = "run `vitrine source` with simulate, folder PATH or events PATH, which takes it"
+AGAIN = "run `vitrine source` with simulate, folder PATH, events PATH or parquet PATH, which takes it"
 
 
 class PictureDigest(Config):
@@ -52,6 +52,27 @@ class EventsDigest(Config):
     files: dict[str, FileDigest]
 
 
+class TableDigest(Config):
+    """One of a shop's own tables: the folder or file below the source where it lies, and its files by their key."""
+
+    at: str
+    files: dict[str, FileDigest]
+
+
+class TablesDigest(Config):
+    """A shop's own tables as they were: folder or s3://bucket/prefix as typed, tables by name, and by their key the photos that listings
+    name (sha256 "" for one that has too many bytes to be read).
+
+    `written` is the day (UTC) of the newest row that is not after the clock: a row of a later day is from a wrong clock.
+    """
+
+    kind: Literal["parquet"]
+    path: str
+    written: date
+    tables: dict[str, TableDigest]
+    pictures: dict[str, FileDigest]
+
+
 class SimulatedDigest(Config):
     """The simulated market: params and code make it, so there is nothing else to pin."""
 
@@ -62,7 +83,7 @@ class Snapshot(Config):
     """What ingest may read. as_of (UTC) is the newest row's time, or one that a person gave; stable_release is the digest of the bundle
     that a candidate is compared with."""
 
-    source: Annotated[FolderDigest | EventsDigest | SimulatedDigest, Field(discriminator="kind")]
+    source: Annotated[FolderDigest | EventsDigest | TablesDigest | SimulatedDigest, Field(discriminator="kind")]
     as_of: datetime
     stable_release: str | None
 
@@ -74,6 +95,19 @@ def read(path: Path) -> Snapshot:
     except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()[:3])
         raise BadData(f"{path} is not a snapshot ({found}): {AGAIN}") from None
+
+
+def gone_since(name: str, url: str) -> BadData:
+    """The error for a file of the snapshot that is not there."""
+    return BadData(f"{name} is gone from {url}: bring it back, or run `vitrine snapshot`, which does without it")
+
+
+def changed_since(name: str, url: str) -> BadData:
+    """The error for a file that is not the one of the snapshot."""
+    return BadData(
+        f"{name} in {url} has other bytes than when the snapshot was taken: bring the old file back, or run "
+        "`vitrine snapshot`, which takes the new one"
+    )
 
 
 def file_sha256(path: Path) -> str:

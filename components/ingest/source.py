@@ -2,14 +2,17 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
 from components.errors import BadData, BadPicture
+from components.ingest.account import Account
 from components.ingest.folder import Folder
+from components.ingest.log import Log
 from components.ingest.market import MarketConfig, Truth, simulate
+from components.ingest.quarantine import Rejected
 from components.ingest.rows import RawListing
 from components.ingest.snapshot import FolderDigest
 
@@ -34,9 +37,44 @@ class Source(Protocol):
     def columns_absent(self) -> tuple[str, ...]:
         """Mapped columns that the source does not have."""
 
+    @property
+    def log(self) -> Log | None:
+        """What was shown and clicked. None where nobody logged it: then shoppers are simulated, and what a row leaves open is made up."""
+
+    def accounts(self, came: Account, num_pictures: int) -> Mapping[str, Account]:
+        """Every row that came in, by table, where `came` are the rows that rows() gave, with so many different pictures."""
+
+    def wrong_pictures(self) -> Iterable[Rejected]:
+        """For quarantine: pictures that are not what they are named, by which no row can ask for them."""
+
+    @property
+    def num_files(self) -> int:
+        """Files of tables that the snapshot pins."""
+
+    def write_set_aside(self, path: Path) -> None:
+        """Writes the files that are no tables of their kind, as schema.QUARANTINE, where there are such files."""
+
+
+class _ListingsAlone:
+    """A source of listings without a log, in no file that could be set aside."""
+
+    log: Log | None = None
+    num_files = 0
+
+    def accounts(self, came: Account, num_pictures: int) -> Mapping[str, Account]:
+        """The rows of listings."""
+        return {"listings": came}
+
+    def wrong_pictures(self) -> Iterable[Rejected]:
+        """None: pictures go by the names of their files."""
+        return ()
+
+    def write_set_aside(self, path: Path) -> None:
+        """Nothing to write."""
+
 
 @dataclass
-class FolderSource:
+class FolderSource(_ListingsAlone):
     """A CSV beside photos, held to its snapshot."""
 
     folder: Folder
@@ -68,7 +106,7 @@ class FolderSource:
 
 
 @dataclass
-class SimulatedSource:
+class SimulatedSource(_ListingsAlone):
     """The market in a box. Drawn photos wait in an unnamed file in `scratch`; their bytes are read again when asked for."""
 
     market: MarketConfig

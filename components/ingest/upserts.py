@@ -24,24 +24,31 @@ SPILLED = schema.EVENTS["listings"].append(pa.field("_day", pa.date32()))
 TEXTS = [field.name for field in SPILLED if pa.types.is_string(field.type)]
 GONE = ("sold", "deleted")
 
+Row = tuple[dict[str, object], str, dt.date]
+"""What a row says, the name of its picture, and the day on which it was written."""
+
 
 @dataclass(frozen=True)
 class Upsert:
-    """One row, by what it says. `day` is the last one on which it was written, where it came more than once."""
+    """One row, by what it says; where nobody says when a row was written, its fields hold no updated_at.
+
+    `day` is the last one on which it was written, where it came more than once.
+    """
 
     fields: Mapping[str, object]
+    picture_name: str
     day: dt.date
     digest: str
 
     @property
     def item_id(self) -> str | None:
         """The item it is about, or None where it does not say."""
-        return text_of(self.fields["item_id"])
+        return text_of(self.fields.get("item_id"))
 
     @property
     def updated_at(self) -> dt.datetime | None:
         """When the shop wrote it."""
-        at = self.fields["updated_at"]
+        at = self.fields.get("updated_at")
         return at if isinstance(at, dt.datetime) else None
 
     @property
@@ -50,8 +57,8 @@ class Upsert:
         return self.updated_at or dt.datetime.min.replace(tzinfo=dt.UTC), self.digest
 
     def raw(self, fault: Rejection | None = None) -> RawListing:
-        """The row for the door; its picture is looked up by image_id."""
-        return RawListing(self.fields, None, str(self.fields["image_id"] or ""), fault)
+        """The row for the door."""
+        return RawListing(self.fields, None, self.picture_name, fault)
 
 
 def spilled(files: Iterable[tuple[dt.date, pa.Table]], account: Account, scratch: Path, num_shards: int) -> TableSpill:
@@ -69,19 +76,19 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "surrogateescape")
 
 
-def distinct(table: pa.Table, account: Account) -> list[Upsert]:
+def distinct(rows: Iterable[Row], account: Account) -> list[Upsert]:
     """The rows, each once, by what they say; every further one is counted as repeated."""
     found: dict[str, Upsert] = {}
-    for fields, day in _rows(table):
-        digest = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()
+    for fields, picture_name, day in rows:
+        digest = hashlib.sha256(json.dumps([fields, picture_name], sort_keys=True, default=str).encode()).hexdigest()
         account.repeated += digest in found
         if digest not in found or found[digest].day < day:
-            found[digest] = Upsert(fields, day, digest)
+            found[digest] = Upsert(fields, picture_name, day, digest)
     return [found[digest] for digest in sorted(found)]
 
 
-def _rows(table: pa.Table) -> Iterator[tuple[dict[str, object], dt.date]]:
-    """Each row's columns, text that is not UTF-8 with its bytes escaped, and the day it was written."""
+def rows_of(table: pa.Table) -> Iterator[Row]:
+    """Each row's columns, text that is not UTF-8 with its bytes escaped; its picture is looked up by image_id."""
     for name in TEXTS:
         table = table.set_column(table.column_names.index(name), name, table[name].cast(pa.binary()))
     bytes_lists = pa.list_(pa.binary())
@@ -89,7 +96,8 @@ def _rows(table: pa.Table) -> Iterator[tuple[dict[str, object], dt.date]]:
         table = table.set_column(table.column_names.index(name), name, table[name].cast(bytes_lists))
     for row in table.to_pylist():
         day = row.pop("_day")
-        yield {name: _decoded(value) for name, value in row.items()}, day
+        fields = {name: _decoded(value) for name, value in row.items()}
+        yield fields, str(fields["image_id"] or ""), day
 
 
 def _decoded(value: object) -> object:
@@ -119,6 +127,8 @@ def newest(upserts: Iterable[Upsert], window: Window, account: Account, shown: C
 
 
 def _fault(upsert: Upsert, window: Window) -> Rejection | None:
+    if "updated_at" not in upsert.fields:
+        return None
     if upsert.updated_at is None:
         return Rejection("time_missing", "no updated_at")
     fault = misplaced(upsert.updated_at, window.opened, latest_of(upsert.day))
@@ -129,11 +139,12 @@ def _current(item_id: str, rows: list[Upsert], window: Window, account: Account,
     first, *others = sorted(rows, key=lambda row: row.rank, reverse=True)
     for other in others:
         if other.updated_at == first.updated_at:
-            detail = f"{item_id!r} has another row of {first.rank[0].isoformat()}, which says something else and is kept"
+            of_then = f" of {first.updated_at.isoformat()}" if first.updated_at else ""
+            detail = f"{item_id!r} has another row{of_then}, which says something else and is kept"
             yield other.raw(Rejection("id_conflict", detail))
         else:
             account.superseded += 1
-    if first.fields["status"] in GONE and first.rank[0] < window.start and not shown(item_id):
+    if first.fields.get("status") in GONE and first.updated_at and first.updated_at < window.start and not shown(item_id):
         account.past_retention += 1
     else:
         yield first.raw()
