@@ -11,9 +11,13 @@ from components.serve.inference.repository import Backend, Layout, write_reposit
 
 def write(bundle: Path, folder: Path, backend: str, instances: int) -> list[str]:
     """The names of the models written; batches, waits and threads are those of serve.inference in params.yaml."""
+    cfg = bind(InferenceConfig, "inference", read_params().get("serve", {}))
+    return write_repository(bundle, folder, layout_of(cfg, backend, instances))
+
+
+def layout_of(cfg: InferenceConfig, backend: str, instances: int) -> Layout:
+    """What the server is told. Raises BadParams for a backend that is not known."""
     known: dict[str, Backend] = {name: name for name in get_args(Backend)}
     if backend not in known:
         raise BadParams(f"--backend {backend}: known are {', '.join(known)}")
-    cfg = bind(InferenceConfig, "inference", read_params().get("serve", {}))
-    layout = Layout(known[backend], cfg.max_rows, cfg.max_wait_ms, cfg.max_queued_rows, instances, cfg.threads)
-    return write_repository(bundle, folder, layout)
+    return Layout(known[backend], cfg.max_rows, cfg.max_wait_ms, cfg.max_queued_rows, instances, cfg.threads)

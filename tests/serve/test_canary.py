@@ -70,6 +70,7 @@ def test_raising_the_weight_moves_nobody_out_and_returning_moves_everybody(shop)
     assert canary_users(shop) == set()
 
 
+@pytest.mark.proof
 def test_encoder_index_and_calibrator_are_the_candidates_on_every_route_that_asks_a_model(finished, rival, tmp_path):
     with canary(finished, tmp_path, rival=rival) as shop:
         shop.place.propose(shop.candidate)

@@ -485,7 +485,7 @@ def test_a_disk_that_fails_while_sent_rows_are_removed_doubles_nothing(tmp_path,
     calls, delete = itertools.count(1), outbox.Outbox._delete
 
     def fails_once(self, *span):
-        if next(calls) == 2:
+        if self.journal.path.is_relative_to(tmp_path) and next(calls) == 2:  # gateways of other tests have outboxes too
             raise sqlite3.OperationalError("disk I/O error")
         return delete(self, *span)
 

@@ -71,8 +71,9 @@ def backends(folder: Path) -> Path:
     return folder
 
 
-def start(repository: Path, scratch: Path, ports: Sequence[int]) -> TritonServer:
-    """The server over a model repository, once its models are ready. `scratch` is a folder for its log. `ports` are HTTP and gRPC."""
+def start(repository: Path, scratch: Path, ports: Sequence[int], options: Sequence[str] = ()) -> TritonServer:
+    """The server over a model repository, once its models are ready. `scratch` is a folder for its log. `ports` are HTTP and gRPC,
+    `options` further words of the command."""
     wheel = distribution()
     http, grpc = map(str, ports)
     loopback = [arg for name in ("http", "grpc") for arg in (f"--{name}-address", "127.0.0.1")]
@@ -84,7 +85,7 @@ def start(repository: Path, scratch: Path, ports: Sequence[int]) -> TritonServer
         str(backends(scratch / "backends")),
     ]
     command += [*loopback, "--http-port", http, "--grpc-port", grpc, "--allow-metrics", "false", "--disable-auto-complete-config"]
-    command += ["--exit-on-error", "false", "--backend-config", f"python,shm-region-prefix-name={_shared(grpc)}"]
+    command += ["--exit-on-error", "false", "--backend-config", f"python,shm-region-prefix-name={_shared(grpc)}", *options]
     libraries = {
         "LD_LIBRARY_PATH": str(wheel.parents[1] / "nvidia_pytriton.libs"),
         "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -113,9 +114,9 @@ def _await(server: TritonServer, http: int, log: Path) -> None:
 
 
 @contextmanager
-def serving(repository: Path, scratch: Path) -> Iterator[TritonServer]:
+def serving(repository: Path, scratch: Path, options: Sequence[str] = ()) -> Iterator[TritonServer]:
     """The server until the block ends."""
-    server = start(repository, scratch, free_ports(2))
+    server = start(repository, scratch, free_ports(2), options)
     try:
         yield server
     finally:

@@ -140,6 +140,14 @@ def write_repository(bundle: Path, target: Path, layout: Layout) -> list[str]:
     return [model.name for model in models]
 
 
+def held(target: Path) -> dict[str, list[Path]]:
+    """The folders of the models in a repository of ours, by release; none where there is no repository yet."""
+    found: dict[str, list[Path]] = {}
+    for marker in sorted(target.glob(f"*/{MARKER}")):
+        found.setdefault(str(json.loads(marker.read_text(encoding="utf-8"))["release"]), []).append(marker.parent)
+    return found
+
+
 def _check_target(target: Path) -> None:
     if target.exists() and not target.is_dir():
         raise BadParams(f"{target} is a file; name a folder for the model repository")

@@ -39,7 +39,9 @@ def _give_back() -> None:
 
 
 def _give_way() -> None:
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    thread = threading.get_native_id()
+    niceness = max(NICENESS, os.getpriority(os.PRIO_PROCESS, thread))  # a gateway that was started with more may not go below it
+    os.setpriority(os.PRIO_PROCESS, thread, niceness)
 
 
 class Compaction:
