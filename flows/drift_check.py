@@ -17,7 +17,7 @@ from monitoring.listener import Listener, tell_waiting
 from monitoring.measuring import measured
 from monitoring.metrics import STEPS, Outcome, gauges_of, linked, publish
 from monitoring.reading import Read, read_window
-from monitoring.report.page import write_page
+from monitoring.report.page import address_of, write_page
 from monitoring.runbook import HERE
 from monitoring.span import Span
 from monitoring.verdict import Seen, follow_of, judge
@@ -103,7 +103,7 @@ def check(
             log.warning("drift: %s of %s failed: %s", name, span.name, failed[name])
             return instead
 
-    page = f"{watch.cfg.report.folder}/{span.name}.html"
+    page = address_of(span, watch.cfg.report)
     tried("alert", lambda: _tell(watch, judgement, page, STEPS), None)  # as long as they are to come, they count as failed: a kill shows
     said = tried("action", lambda: _act(watch, judgement, page, listener), NOTHING)
     tried("page", lambda: write_page(judgement, evidence_of(watch, judgement, found, yesterday), watch.cfg.report), None)

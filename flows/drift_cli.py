@@ -94,7 +94,9 @@ def fire_rehearsal(cause: Annotated[str, typer.Option(help="Cause whose alert is
 
 @drift.command("probe")
 def probe(
-    bundle: Annotated[Path | None, typer.Option(help="Folder of the bundle; the workspace's own unless given.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Folder of the bundle; the stable release of the channel record unless given.")
+    ] = None,
     address: Annotated[str | None, typer.Option(help="Of the gateway; monitor.probing.address unless given.")] = None,
 ) -> None:
     """Ask the gateway what the bundle knows the answers to, and keep what it says for the next check."""

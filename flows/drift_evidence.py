@@ -1,5 +1,7 @@
 """What the page of a window shows beside the verdict: gathered from the store."""
 
+import datetime as dt
+
 from flows.drift_watch import SEED, Watch
 from monitoring.changes import changes_of
 from monitoring.judged import Judgement
@@ -9,7 +11,7 @@ from monitoring.report.page import pages_in
 from monitoring.report.sheets import sheets_of
 from monitoring.report.story import Evidence, PastWindow
 from monitoring.span import DAY, Kind, Span, day_of
-from monitoring.window import Window
+from monitoring.window import Health, Window
 
 
 def evidence_of(watch: Watch, judgement: Judgement, found: Read, yesterday: Window | None) -> Evidence:
@@ -18,7 +20,7 @@ def evidence_of(watch: Watch, judgement: Judgement, found: Read, yesterday: Wind
     photos = StoredPhotos(watch.store, span.end.date(), cfg.pictures, watch.images)
     beside = {"reference": reference}
     if span.kind is Kind.DAY:
-        beside["the day before"] = yesterday or _day_before(watch, span)
+        beside |= _days_before(watch, span, yesterday)
     return Evidence(
         now=found.window,
         reference=reference,
@@ -29,9 +31,15 @@ def evidence_of(watch: Watch, judgement: Judgement, found: Read, yesterday: Wind
     )
 
 
-def _day_before(watch: Watch, span: Span) -> Window:
-    before = day_of((span.start - DAY).date())
-    return read_window(watch.store, before, watch.reference, watch.cfg.windows, SEED).window
+def _days_before(watch: Watch, span: Span, yesterday: Window | None) -> dict[str, Window]:
+    """The same weekday a week before, where enough of it is there, and last the day before, since which sellers grew."""
+    weekday = _day(watch, span.start - 7 * DAY)
+    same = {"a week before": weekday} if weekday.health is Health.SOUND else {}
+    return same | {"the day before": yesterday or _day(watch, span.start - DAY)}
+
+
+def _day(watch: Watch, start: dt.datetime) -> Window:
+    return read_window(watch.store, day_of(start.date()), watch.reference, watch.cfg.windows, SEED).window
 
 
 def _past(watch: Watch, span: Span, num: int) -> list[PastWindow]:

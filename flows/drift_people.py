@@ -18,7 +18,7 @@ from monitoring.cases import new_moment
 from monitoring.config import MonitorConfig
 from monitoring.history import History, Summary
 from monitoring.judged import CauseName
-from monitoring.report.page import pages_in
+from monitoring.report.page import address_of, pages_in
 from monitoring.snooze import SnoozeBook
 from monitoring.span import Kind
 
@@ -70,7 +70,7 @@ def show_history(kind: str, last: int, console: Console | None = None) -> None:
     table = Table(*("window", "verdict", "surprise", "rows", "release", "causes", "page"), box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for one in History(store).summaries(Kind(kind), last):
         far = "" if one.surprise is None else f"{one.surprise:.1f} of {one.threshold:.1f}" if one.threshold else f"{one.surprise:.1f}"
-        page = f"{cfg.report.folder}/{one.span.name}.html" if one.span.name in pages else ""
+        page = address_of(one.span, cfg.report) if one.span.name in pages else ""
         verdict = Text(one.verdict.value, style=STYLES[one.verdict])
         table.add_row(one.span.name, verdict, far, f"{one.num_rows:,}", one.release_id[:12], Text(", ".join(one.causes)), page)
     (console or Console()).print(table)

@@ -1,6 +1,5 @@
 """`vitrine drift serve`: the daily check, and the retraining that a drift opens, as deployments of the configured Prefect server."""
 
-import os
 from typing import Any, cast
 
 from prefect import serve as serve_deployments
@@ -9,9 +8,8 @@ from prefect.events import DeploymentEventTrigger
 from prefect.types.entrypoint import EntrypointType
 
 from components.contract import bind, read_params
-from components.errors import BadWorkspace
 from flows.drift_retraining import retrain_on_drift
-from flows.server import is_configured
+from flows.server import check_configured
 from monitoring.action import EVENT
 from monitoring.config import MonitorConfig
 
@@ -21,10 +19,7 @@ PAYLOAD = {"__prefect_kind": "json", "value": {"__prefect_kind": "jinja", "templ
 
 def serve() -> None:
     """Runs what is due until it is told to end. Raises BadWorkspace where no Prefect server is configured: ours would forget it."""
-    if not is_configured(os.environ):
-        raise BadWorkspace(
-            "no Prefect server is configured: start one with `prefect server start`, and name it in PREFECT_API_URL (http://HOST:4200/api)"
-        )
+    check_configured()
     serve_deployments(*deployments(bind(MonitorConfig, "monitor", read_params())), pause_on_shutdown=False)
 
 

@@ -14,7 +14,7 @@ from components.release.registry import Registry
 from monitoring.cases import CaseBook
 from monitoring.config import MonitorConfig
 from monitoring.history import History
-from monitoring.reference import Reference, reference_of
+from monitoring.reference import Reference, reference_of, with_clicks
 from monitoring.snooze import SnoozeBook
 
 SEED = 0  # of samples: the same window is read alike whenever it is read
@@ -39,7 +39,9 @@ class Watch:
         params = read_params()
         cfg = bind(MonitorConfig, "monitor", params)
         folder, since = (bundle, None) if bundle else stable_of(params)
-        return cls.of(cfg, open_store(str(params["serve"]["store"])), reference_of(folder, cfg, SEED, since), path_of("images", params))
+        store = open_store(str(params["serve"]["store"]))
+        reference = with_clicks(reference_of(folder, cfg, SEED, since), store, cfg.windows.sample_rows)
+        return cls.of(cfg, store, reference, path_of("images", params))
 
     @classmethod
     def of(cls, cfg: MonitorConfig, store: ObjectStore, reference: Reference, images: Path | None) -> "Watch":

@@ -1,19 +1,25 @@
-"""Evidently's local workspace: a project for each kind of window, with a dashboard and the last windows as its runs.
+"""Evidently's workspace: a project for each kind of window, with a dashboard and the last windows as its runs.
 
-Runs are named by their window, so one that is judged again replaces itself; a reader sees a whole run or none.
+Runs are named by their window, so one that is judged again replaces itself; a reader sees a whole run or none. The workspace is a folder
+that Evidently reads by itself, or lies in a bucket, where checks of many machines meet: the runs alone are there, in the same places, and
+who looks at them gets a copy.
 """
 
 import hashlib
+import io
 import json
 import logging
 import os
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import BadWorkspace
+from components.objects import S3, ObjectStore, open_store
 from monitoring.detectors.registry import DETECTORS
 from monitoring.evidently.report import run_of, without_telemetry
 from monitoring.evidently.told import ANY_SEGMENT
@@ -43,16 +49,18 @@ FAMILY_OF = {one.name: one.family for one in DETECTORS.values()} | {one.name: on
 log = logging.getLogger("vitrine")
 
 
-def save_run(judgement: Judgement, now: Window | None, reference: Window | None, cfg: EvidentlyConfig, seed: int) -> Path:
-    """The run's file in the workspace, after the window's run stands there; runs beyond the last `num_windows` of the kind are deleted."""
-    began = time.monotonic()
-    run = run_of(judgement, now, reference, cfg, seed)
-    project = _project(judgement.span.kind, Path(cfg.workspace))
-    path = project / RUNS / f"{run_id(judgement.span)}.json"
-    _place(path, _dumped(run), Path(cfg.workspace))
-    num_deleted = prune(project, cfg.num_windows)
+def save_run(judgement: Judgement, now: Window | None, reference: Window | None, cfg: EvidentlyConfig, seed: int) -> None:
+    """The window's run stands in the workspace, and runs beyond the last `num_windows` of its kind are deleted. Raises StoreFailed."""
+    began, kind, store = time.monotonic(), judgement.span.kind, open_store(cfg.workspace)
+    data = _dumped(run_of(judgement, now, reference, cfg, seed))
+    key = f"{_runs_of(kind)}/{run_id(judgement.span)}.json"
+    if cfg.workspace.startswith(S3):
+        store.put(key, data)
+    else:
+        _make_project(kind, Path(cfg.workspace))
+        _place(Path(cfg.workspace) / key, data, Path(cfg.workspace))
+    num_deleted = _prune(store, kind, cfg.num_windows)
     log.info("drift: %s is in evidently's workspace, %d older deleted, %.1f s", judgement.span.name, num_deleted, time.monotonic() - began)
-    return path
 
 
 def run_id(span: Span) -> str:
@@ -69,36 +77,60 @@ def project_id(kind: Kind) -> uuid.UUID:
     return uuid.uuid5(uuid.NAMESPACE_URL, f"vitrine/drift/{kind}")
 
 
-def prune(project: Path, num_windows: int) -> int:
+def _runs_of(kind: Kind) -> str:
+    """The folder of the kind's runs, in the workspace."""
+    return f"{project_id(kind)}/{RUNS}"
+
+
+def _runs_in(store: ObjectStore, kind: Kind) -> list[str]:
+    """The keys of the kind's runs, in order of time."""
+    return [one.key for one in store.stored(_runs_of(kind)) if one.key.endswith(".json")]
+
+
+def _prune(store: ObjectStore, kind: Kind, num_windows: int) -> int:
     """How many of the oldest runs were deleted, so that `num_windows` are left."""
-    old = sorted((project / RUNS).glob("*.json"))[:-num_windows]
-    for path in old:
-        path.unlink(missing_ok=True)
+    old = _runs_in(store, kind)[:-num_windows]
+    for key in old:
+        store.delete(key)
     return len(old)
 
 
 def open_ui(cfg: EvidentlyConfig, port: int) -> None:
-    """Serves Evidently's pages over the workspace on loopback, until it is stopped. Raises BadWorkspace where no window was judged yet."""
-    if not any(Path(cfg.workspace).glob(f"*/{RUNS}/*.json")):
+    """Serves Evidently's pages over the workspace on loopback, until it is stopped; of one in a bucket, as it is now. Raises BadWorkspace
+    where no window was judged yet, StoreFailed."""
+    if not any(_runs_in(open_store(cfg.workspace), kind) for kind in Kind):
         raise BadWorkspace(f"{cfg.workspace} holds no window: run `vitrine drift check` first, which writes one")
     without_telemetry()
-    import contextlib
-    import io
-
     import uvicorn
     from evidently.ui.service.app import create_app
     from evidently.ui.service.components.storage import LocalStorageComponent
     from evidently.ui.service.components.telemetry import TelemetryComponent
     from evidently.ui.service.local_service import LocalConfig
 
-    told = LocalConfig(storage=LocalStorageComponent(path=cfg.workspace), telemetry=TelemetryComponent(enabled=False))
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its own making
-        app = create_app(told)
-    log.info("drift: Evidently's pages over %s are at http://%s:%d/", cfg.workspace, HOST, port)
-    uvicorn.run(app, host=HOST, port=port, log_level="warning")
+    with _at_hand(cfg.workspace) as folder:
+        told = LocalConfig(storage=LocalStorageComponent(path=str(folder)), telemetry=TelemetryComponent(enabled=False))
+        with redirect_stdout(io.StringIO()):  # it prints its own making
+            app = create_app(told)
+        log.info("drift: Evidently's pages over %s are at http://%s:%d/", cfg.workspace, HOST, port)
+        uvicorn.run(app, host=HOST, port=port, log_level="warning")
 
 
-def _project(kind: Kind, workspace: Path) -> Path:
+@contextmanager
+def _at_hand(workspace: str) -> Iterator[Path]:
+    """The workspace's folder; of one in a bucket, a copy that goes with the block."""
+    if not workspace.startswith(S3):
+        yield Path(workspace)
+        return
+    store = open_store(workspace)
+    with tempfile.TemporaryDirectory(prefix="vitrine-drift-") as folder:
+        for kind in Kind:
+            for key in _runs_in(store, kind):
+                if (data := store.get(key)) is not None:  # else it was too old by now
+                    (_make_project(kind, Path(folder)) / RUNS / Path(key).name).write_bytes(data)
+        yield Path(folder)
+
+
+def _make_project(kind: Kind, workspace: Path) -> Path:
     """The project's folder, with its name and its dashboard in place."""
     from evidently.sdk.models import ProjectModel
     from evidently.ui.storage.local.base import LocalState

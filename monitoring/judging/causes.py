@@ -53,7 +53,8 @@ class Signature:
 _SIZE = ("mean_size", "mean_aspect", "size", "aspect")
 _LIGHT = ("mean_brightness", "brightness")
 _PHOTO = (*_SIZE, *_LIGHT, "mean_sharpness", "sharpness", "mean_text_share", "text_share")
-_SPACE = ("profile", "mean_missed", "domain_auc", "mmd", "centroid", "reconstruction")
+_PLACES = ("mean_missed", "domain_auc", "mmd", "centroid", "reconstruction")
+_SPACE = ("profile", *_PLACES)  # a profile holds scores too, and alone says nothing of where vectors lie
 _SCORES = ("mean_image_score", "score_psi", "score_ks", "score_wasserstein")
 _SELLERS = ("newcomer_seller", "largest_seller")
 
@@ -72,7 +73,7 @@ SIGNATURES = (
     Signature(CauseName.INPUT_SHIFT, (Sign(_PHOTO),), MEANS, first_in=CLIENT),
     Signature(CauseName.AI_PHOTOS, (Sign((*_SPACE, *_PHOTO)), Sign(("mean_image_score",), side=UP)), MEANS, first_in=("quality",)),
     Signature(CauseName.NEW_KIND, (Sign((*_SPACE, *_PHOTO)),), MEANS, first_in=("category",)),
-    Signature(CauseName.EMBEDDING_SHIFT, (Sign(_SPACE),), MEANS),
+    Signature(CauseName.EMBEDDING_SHIFT, (Sign(_PLACES),), MEANS),
     Signature(CauseName.SCORE_SHIFT, (Sign(_SCORES),), MEANS),
     Signature(CauseName.CLICK_GAP, (Sign(("click_gap",)),), NOBODY),
 )

@@ -1,4 +1,4 @@
-"""What the page shows, and where it and Evidently's workspace lie: `monitor.report` of params.yaml."""
+"""What the page shows, and where it and Evidently's workspace lie, in folders or at s3://bucket/prefix: `monitor.report` of params.yaml."""
 
 from pydantic import Field, field_validator
 

@@ -1,18 +1,19 @@
-"""reports/drift/<window>.html: one file that needs nothing else, also no network."""
+"""<window>.html in reports/drift, or in a bucket: one file that needs nothing else, also no network."""
 
-import os
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from components.objects import open_store
 from monitoring.judged import Judgement
 from monitoring.report import words
 from monitoring.report.config import ReportConfig
 from monitoring.report.story import Evidence, story_of
+from monitoring.span import Span
 
 MAX_PAGE_BYTES = 5_000_000
+SUFFIX = ".html"
 
 
 def page_of(judgement: Judgement, evidence: Evidence, cfg: ReportConfig) -> str:
@@ -20,26 +21,21 @@ def page_of(judgement: Judgement, evidence: Evidence, cfg: ReportConfig) -> str:
     return _template().render(story=story_of(judgement, evidence, cfg))
 
 
-def write_page(judgement: Judgement, evidence: Evidence, cfg: ReportConfig) -> Path:
-    """The page's file, in the folder of the config and named after the window. A reader sees a whole page or none."""
-    folder = Path(cfg.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{judgement.span.name}.html"
-    handle, partial = tempfile.mkstemp(dir=folder, prefix=".partial-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(page_of(judgement, evidence, cfg).encode("utf-8", "replace"))
-        os.chmod(partial, 0o644)
-        os.replace(partial, target)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
-    return target
+def address_of(span: Span, cfg: ReportConfig) -> str:
+    """Where the window's page lies, or would."""
+    return f"{cfg.folder.rstrip('/')}/{span.name}{SUFFIX}"
+
+
+def write_page(judgement: Judgement, evidence: Evidence, cfg: ReportConfig) -> str:
+    """The address of the window's page, after it stands there. A reader sees a whole page or none. Raises StoreFailed, OSError."""
+    page = page_of(judgement, evidence, cfg).encode("utf-8", "replace")
+    open_store(cfg.folder).put(f"{judgement.span.name}{SUFFIX}", page)
+    return address_of(judgement.span, cfg)
 
 
 def pages_in(cfg: ReportConfig) -> frozenset[str]:
     """The names of the windows that have a page."""
-    return frozenset(path.stem for path in Path(cfg.folder).glob("*.html"))
+    return frozenset(one.key.removesuffix(SUFFIX) for one in open_store(cfg.folder).stored() if one.key.endswith(SUFFIX))
 
 
 @lru_cache(maxsize=1)

@@ -53,7 +53,7 @@ def pages(tmp_path_factory):
     for name, (judgement, day) in judged.items():
         changed = changes_of(day.day.window(), {"reference": day.reference, "day before": day.yesterday}, {"a" * 64: 900})
         evidence = Evidence(now=day.day.window(), reference=day.reference, past=past_days(), changes=changed, sheets=some_sheets())
-        made[name] = write_page(judgement, evidence, cfg).rename(folder / f"{name}.html")
+        made[name] = Path(write_page(judgement, evidence, cfg)).rename(folder / f"{name}.html")
     return made
 
 

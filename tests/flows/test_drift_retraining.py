@@ -89,7 +89,7 @@ def await_that(holds, what):
 
 def runs_of(client, event_id):
     """The runs that were given the event."""
-    return [run for run in client.read_flow_runs() if run.parameters.get("evidence", {}).get("event_id") == event_id]
+    return [run for run in client.read_flow_runs() if (run.parameters.get("evidence") or {}).get("event_id") == event_id]
 
 
 def done_runs(client, event_id, num):

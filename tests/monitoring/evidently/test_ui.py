@@ -1,7 +1,8 @@
-"""Evidently's pages over our workspace, in a browser, and that neither they nor their server speak to anybody outside."""
+"""Evidently's pages over our workspace in a bucket, in a browser, and that neither they nor their server speak to anybody outside."""
 
 import dataclasses
 import datetime as dt
+import json
 import os
 import signal
 import socket
@@ -45,17 +46,19 @@ STARTS_IN_S = 180
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    """Four quiet days and a faulty one."""
-    cfg = report_config().evidently.model_copy(
-        update={"workspace": str(tmp_path_factory.mktemp("ui") / "workspace"), "num_series": 10, "max_rows": 60}
-    )
+def workspace(s3):
+    """Four quiet days and a faulty one, in a bucket; a fifth was the oldest."""
+    settings = {"workspace": f"{s3.url}/drift/evidently", "num_windows": 5, "num_series": 10, "max_rows": 60}
+    cfg = report_config().evidently.model_copy(update=settings)
     quiet, faulty = tiny_shop().judged(), tiny_shop().judged("darker_photos")
-    for number in range(4):
-        judgement = dataclasses.replace(quiet.judgement, span=day_of(dt.date(2026, 1, 17 + number)))
-        save_run(judgement, None, None, cfg, number)
-    save_run(faulty.judgement, faulty.day.window(), faulty.reference, cfg, 4)
-    return cfg.workspace
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3.environment.items():
+            patch.setenv(name, value)
+        for number in range(5):
+            judgement = dataclasses.replace(quiet.judgement, span=day_of(dt.date(2026, 1, 16 + number)))
+            save_run(judgement, None, None, cfg, number)
+        save_run(faulty.judgement, faulty.day.window(), faulty.reference, cfg, 4)
+        yield cfg.workspace
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,8 @@ def server(workspace, tmp_path_factory):
     strayed = folder / "strayed"
     env = {name: value for name, value in os.environ.items() if "DO_NOT_TRACK" not in name}
     env |= {"PYTHONPATH": f"{folder}{os.pathsep}{PROJECT}", "VITRINE_TEST_STRAYED": str(strayed), "HOME": str(folder / "home")}
+    env["TMPDIR"] = str(folder / "temporary")
+    (folder / "temporary").mkdir()
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen([sys.executable, "-c", SERVE, workspace, str(port)], env=env, cwd=PROJECT, stdout=log, stderr=log)
     try:
@@ -77,6 +82,7 @@ def server(workspace, tmp_path_factory):
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
+    assert list((folder / "temporary").iterdir()) == [], "the copy goes when nobody looks any more"
 
 
 def wait(url, process, log):
@@ -119,6 +125,11 @@ def test_the_faulty_day_is_found_and_says_what_our_page_says(server, window):
     window.get_by_text("half a stop darker").first.wait_for()
     window.get_by_text("Tests", exact=True).first.click()
     window.get_by_text("Verdict of the day").first.wait_for()
+
+
+def test_only_the_last_windows_are_in_the_bucket(workspace, s3):
+    runs = list((s3.folder / "drift" / "evidently").rglob("*.json"))
+    assert sorted(json.loads(run.read_text())["name"] for run in runs) == [f"2026-01-{day}" for day in range(17, 22)]
 
 
 def test_neither_the_page_nor_its_server_speaks_to_anybody_outside(server, window):

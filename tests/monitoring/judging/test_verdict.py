@@ -96,6 +96,7 @@ def test_other_causes_are_named_by_what_speaks_for_them():
         CauseName.CLIENT_MIX: {"moved": {("share", "app_version=1.0"): 0.25, ("share", "app_version=2.0"): -0.25}},
         CauseName.NEW_KIND: {"moved": {("component_03", "category=Shoes"): 0.8}},
         CauseName.RESIZE_BUG: {"moved": {("size", "app_version=2.0"): -0.9}},
+        CauseName.SCORE_SHIFT: {"moved": {("image_score", "app_version=1.0"): -0.9}},
     }
     for cause, changes in named.items():
         said = judged(day_with(**changes))

@@ -5,7 +5,9 @@ import datetime as dt
 import re
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 
+import boto3
 import pytest
 
 from components.contract import bind
@@ -20,6 +22,7 @@ from monitoring.report.page import MAX_PAGE_BYTES, page_of, pages_in, write_page
 from monitoring.report.sheets import COLUMNS, Photo, Sheet
 from monitoring.report.story import SECTIONS, Evidence
 from monitoring.runbook import anchor_of, link
+from tests import moto_s3
 from tests.conftest import PROJECT
 from tests.monitoring.report.judged_days import past_days, report_config, tiny_shop, unjudged
 
@@ -237,12 +240,25 @@ def test_control_characters_and_endless_lines_are_tamed():
 
 def test_a_page_is_written_whole_under_its_windows_name(faulty, tmp_path):
     cfg = report_config(folder=str(tmp_path / "drift"))
-    path = write_page(faulty.judgement, evidence_of(faulty), cfg)
+    path = Path(write_page(faulty.judgement, evidence_of(faulty), cfg))
     assert path == tmp_path / "drift" / "2026-01-21.html"
     assert path.stat().st_size < MAX_PAGE_BYTES
     assert [one.name for one in path.parent.iterdir()] == [path.name]
     assert pages_in(cfg) == {"2026-01-21"}
     assert path.read_text(encoding="utf-8") == page_of(faulty.judgement, evidence_of(faulty), cfg)
+
+
+def test_a_page_in_a_bucket_is_one_that_browsers_show(faulty, monkeypatch):
+    cfg = report_config(folder=f"s3://{moto_s3.BUCKET}/drift")
+    with moto_s3.serving() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        assert write_page(faulty.judgement, evidence_of(faulty), cfg) == f"s3://{moto_s3.BUCKET}/drift/2026-01-21.html"
+        assert pages_in(cfg) == {"2026-01-21"}
+        stored = boto3.client("s3").get_object(Bucket=moto_s3.BUCKET, Key="drift/2026-01-21.html")
+        page = stored["Body"].read().decode()
+    assert stored["ContentType"] == "text/html"
+    assert page == page_of(faulty.judgement, evidence_of(faulty), cfg)
 
 
 def test_the_page_asks_for_nothing_from_outside(faulty):
