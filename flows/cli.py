@@ -23,12 +23,19 @@ app.add_typer(drift, name="drift")
 app.add_typer(release, name="release")
 
 
+Wait = Annotated[
+    float | None,
+    typer.Option("--wait", metavar="SECONDS", help="For another process at work here; workspace.wait_s unless given, 0: fail."),
+]
+
+
 @app.command("run")
-def run_stage(name: Annotated[str, typer.Argument(help="A stage of dvc.yaml.")]) -> None:
+def run_stage(name: Annotated[str, typer.Argument(help="A stage of dvc.yaml.")], wait: Wait = None) -> None:
     """Run one stage here, as dvc.yaml does."""
     from components.contract import run
+    from flows.workspace import wait_limit
 
-    run(name)
+    run(name, wait_limit(wait))
 
 
 source = typer.Typer(no_args_is_help=True, help="Choose what the next run is made from: writes params.yaml and data/snapshot.json.")
@@ -64,9 +71,19 @@ def source_events(
     use_events(path)
 
 
+@source.command("parquet")
+def source_parquet(
+    path: Annotated[str, typer.Argument(help="Folder or s3://bucket/prefix of the tables; written to params.yaml as typed.")],
+) -> None:
+    """A shop's own tables as parquet files; ingest.columns and ingest.tables in params.yaml map them, see docs/tables.md."""
+    from flows.snapshot import use_tables
+
+    use_tables(path)
+
+
 @app.command()
 def snapshot(
-    as_of: Annotated[str | None, typer.Option(help="Take events until this time only, such as 2026-01-31 (UTC).")] = None,
+    as_of: Annotated[str | None, typer.Option(help="Take rows until this time only, such as 2026-01-31 (UTC).")] = None,
     stable: Annotated[Path | None, typer.Option(help="Bundle that candidates are compared with from now on.")] = None,
     commit: Annotated[bool, typer.Option(help="Commit data/snapshot.json, data/history.json and params.yaml, nothing else.")] = False,
 ) -> None:
@@ -93,17 +110,47 @@ def simulate(
 
 
 @app.command()
-def retrain() -> None:
+def retrain(
+    wait: Wait = None,
+    work_pools: Annotated[
+        bool, typer.Option("--work-pools", help="Each stage on the pool that its meta names; needs a Prefect server.")
+    ] = False,
+    snapshot: Annotated[bool, typer.Option("--snapshot", help="Begin with the data as they are now, committed.")] = False,
+) -> None:
     """Run the stages of dvc.yaml that have something to do, as a Prefect flow. Stopped and started again, it goes on where it was."""
     from flows import server, workspace
 
-    with workspace.taken():
+    with workspace.taken(wait_s=workspace.wait_limit(wait)):
         pass  # a folder that cannot be used is told before a server is started; the flow takes it for good
+    if work_pools:
+        server.check_configured()
     server.at_hand()
     logging.getLogger().handlers.clear()  # Prefect brings its own, with the stage's name in each line
     from flows.retrain import at_terminal
 
-    raise SystemExit(at_terminal())
+    raise SystemExit(at_terminal(wait, work_pools, snapshot))
+
+
+@app.command("train-node")
+def train_on_this_node() -> None:
+    """Be one process of a training on several machines: the environment says which, see docs/training.md. Rank 0 runs the stage."""
+    from flows.train_node import train_node
+
+    train_node()
+
+
+@app.command("profile")
+def use_profile(
+    name: Annotated[str, typer.Argument(help="A file of profiles/: production, or demo for the way back.")],
+    given: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="What the profile asks for, as bucket=my-shop.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show only.")] = False,
+) -> None:
+    """Show what a profile changes in params.yaml, and commit it on the branch profile/NAME; no file of this checkout changes."""
+    from flows.profile import show
+
+    show(name, given or (), dry_run)
 
 
 @app.command()
@@ -215,6 +262,19 @@ def triton_repository(
 
     for name in write(bundle, folder, backend, instances):
         typer.echo(f"wrote {folder / name}")
+
+
+@app.command("triton-follow")
+def triton_follow(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of its own; the model repository is DIR/repository.")],
+    backend: Annotated[str, typer.Option(help="As of triton-repository.")] = "onnxruntime",
+    instances: Annotated[int, typer.Option(min=1, help="Of each model.")] = 1,
+    once: Annotated[bool, typer.Option("--once", help="End once the stable release's models are there.")] = False,
+) -> None:
+    """Keep a Triton server's model repository at what the channel record asks for: stable release, candidate, and those to go back to."""
+    from flows.triton_follow import follow
+
+    follow(folder, backend, instances, once=once)
 
 
 def main() -> None:

@@ -45,9 +45,18 @@ def read_dag(path: Path | str = DVC_YAML) -> tuple[Stage, ...]:
 
 def dag_of(entries: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[Stage, ...]:
     """The stages under `stages:` in topological order, `${...}` replaced from `params`."""
-    drawn = {name: _resolved(name, _followable(name, entry), params) for name, entry in entries.items()}
+    drawn = _drawn(entries, params)
     after = _upstream(drawn)
     return tuple(Stage(name=name, after=after[name], **_meta(name, drawn[name])) for name in _ordered(after))
+
+
+def entries_of(text: str, params: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The entry of each stage in the text of a dvc.yaml, `${...}` replaced from `params`. Raises BadContract as read_dag does."""
+    return _drawn(_entries(text), params)
+
+
+def _drawn(entries: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {name: _resolved(name, _followable(name, entry), params) for name, entry in entries.items()}
 
 
 def _text(path: Path) -> str:

@@ -1,10 +1,10 @@
 """What a snapshot holds that the one before did not, in words."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from components.ingest.files import event_file
-from components.ingest.snapshot import EventsDigest, FolderDigest, SimulatedDigest, Snapshot
+from components.ingest.snapshot import EventsDigest, FileDigest, FolderDigest, SimulatedDigest, Snapshot, TablesDigest
 
 SHOWN = 5
 
@@ -24,7 +24,15 @@ def described(taken: Snapshot) -> str:
         return "the simulated market"
     if isinstance(source, EventsDigest):
         return f"the events in {source.path} ({len(source.files):,} files, {_mb(file.bytes for file in source.files.values())})"
+    if isinstance(source, TablesDigest):
+        files, photos = _files(source), source.pictures.values()
+        told = f", {len(photos):,} photos, {_mb(photo.bytes for photo in photos)}" if photos else ""
+        return f"the tables in {source.path} ({len(files):,} files, {_mb(file.bytes for file in files.values())}{told})"
     return f"{source.path} ({source.pictures.count:,} pictures, {_mb([source.pictures.bytes])})"
+
+
+def _files(source: TablesDigest) -> dict[str, FileDigest]:
+    return {key: digest for table in source.tables.values() for key, digest in table.files.items()}
 
 
 def _mb(sizes: Iterable[int]) -> str:
@@ -57,8 +65,23 @@ def _source_news(before: Snapshot | None, after: Snapshot) -> Iterator[str]:
             yield f"{len(past):,} files are past ingest.retention_days"
     elif isinstance(was, FolderDigest) and isinstance(now, FolderDigest) and (was.path, was.csv) == (now.path, now.csv):
         yield from _folder_news(was, now)
+    elif isinstance(was, TablesDigest) and isinstance(now, TablesDigest) and was.path == now.path:
+        yield from _objects_news("files", _files(was), _files(now))
+        yield from _objects_news("photos", was.pictures, now.pictures)
     elif before and described(before) != described(after):
         yield f"the source was {described(before)}"
+
+
+def _objects_news(noun: str, was: Mapping[str, FileDigest], now: Mapping[str, FileDigest]) -> Iterator[str]:
+    """What tables are made of may be written again: other bytes are news, and no warning."""
+    kinds = {
+        "added": sorted(now.keys() - was.keys()),
+        "with other bytes": sorted(key for key in now.keys() & was.keys() if now[key] != was[key]),
+        "gone": sorted(was.keys() - now.keys()),
+    }
+    for what, keys in kinds.items():
+        if keys:
+            yield f"{len(keys):,} {noun} {what} ({_mb((now.get(key) or was[key]).bytes for key in keys)}){_first(keys)}"
 
 
 def _folder_news(was: FolderDigest, now: FolderDigest) -> Iterator[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from components import stage_log
+from flows import cost as costs
+from flows.cost import Cost
 from flows.stage import StageRun, Verdict
 
 REPORTS = Path("reports")
@@ -45,10 +47,15 @@ class Outcome:
     metrics: Mapping[str, Metric]
     promote: bool | None
     reasons: tuple[str, ...]
+    cost: Cost | None = None
 
 
 def outcome_of(
-    runs: Sequence[StageRun], reports: Mapping[str, Mapping[str, Any]], finished: str, cache: Mapping[str, CacheUse] | None = None
+    runs: Sequence[StageRun],
+    reports: Mapping[str, Mapping[str, Any]],
+    finished: str,
+    cache: Mapping[str, CacheUse] | None = None,
+    cost: Cost | None = None,
 ) -> Outcome:
     """The outcome of `runs` at the UTC time `finished`, read from the stages' reports."""
     verdict = reports.get("evaluate", {})
@@ -60,6 +67,7 @@ def outcome_of(
         metrics=headline(reports),
         promote=verdict.get("promote"),
         reasons=tuple(verdict.get("reasons", ())),
+        cost=cost,
     )
 
 
@@ -155,6 +163,11 @@ def metric_rows(outcome: Outcome, last: Mapping[str, Metric]) -> list[tuple[str,
     return [head, *((name, _figure(now.value), _interval(now), *_against(now, last.get(name))) for name, now in outcome.metrics.items())]
 
 
+def cost_rows(outcome: Outcome) -> list[tuple[str, ...]]:
+    """The cost table, its head first; its head alone where nobody counted."""
+    return costs.rows(outcome.cost) if outcome.cost else [("cost", "")]
+
+
 def _against(now: Metric, before: Metric | None) -> tuple[str, str]:
     return (_figure(before.value), f"{now.value - before.value:+.4g}") if before else ("", "new")
 
@@ -173,7 +186,7 @@ def _count(value: int | None) -> str:
 
 def markdown(outcome: Outcome, last: Mapping[str, Metric]) -> str:
     """The artifact's text: the message, the metrics against the last run, the stages and what is to be noted of them."""
-    tables = {"Metrics": metric_rows(outcome, last), "Stages": stage_rows(outcome)}
+    tables = {"Metrics": metric_rows(outcome, last), "Stages": stage_rows(outcome), "Cost": cost_rows(outcome)}
     parts = [f"**{message(outcome)}** ({outcome.finished})"]
     parts += [f"## {title}\n\n{_table(rows)}" for title, rows in tables.items() if len(rows) > 1]
     return "\n\n".join(parts + notes(outcome)) + "\n"

@@ -28,6 +28,8 @@ from flows import standing
 from flows.approval import asked
 from flows.blocks import blocks
 from flows.channel import Office, show
+from flows.pools.config import pools_config
+from flows.pools.transfer import brought
 
 ARTIFACT = "release-verdict"
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -91,7 +93,7 @@ def _begin(bundle: str | None) -> str:
         if channel.candidate is None:
             raise Conflict("no release is under test: name a bundle, or the id of a published release")
         return channel.candidate.release_id
-    release_id = bundle if DIGEST.fullmatch(bundle) else person.publish(Path(bundle))
+    release_id = bundle if DIGEST.fullmatch(bundle) else person.publish(brought(Path(bundle), pools_config(), get_run_logger().info))
     published.found(office.desk.registry.store, release_id)  # what nobody can fetch is not proposed
     channel = person.start(release_id, f"{bundle} is to be released", office.cfg)
     for line in standing.head_lines(channel, None):

@@ -19,41 +19,108 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.contract import write_json
+from components import stage_log
+from components.contract import bind, read_params, write_json
 from components.errors import VitrineError
 from components.shortage import told
 from components.stage_log import RUNS
 from flows import outcome as outcomes
 from flows import workspace
+from flows.bill import Bill
+from flows.cost import Cost, machine_times
 from flows.dag import Stage, read_dag
-from flows.outcome import Metric, Outcome
+from flows.outcome import CacheUse, Metric, Outcome
 from flows.stage import StageFailed, StageRun, StageTimedOut, run_stage
+from flows.tasks import named
 
 ARTIFACT = "retrain-metrics"
 LOG = RUNS / "retrain"
+LAST = LOG / "last.json"
 TIME = "%Y-%m-%dT%H:%M:%SZ"  # UTC, as in the log of stages
 
 
 @flow(name="retrain", persist_result=False)
-def retrain() -> PrefectState[Any]:
+def retrain(
+    wait_s: float | None = None, work_pools: bool = False, snapshot: bool = False, evidence: dict[str, Any] | None = None
+) -> PrefectState[Any]:
     """Completed, with an Outcome as its data and a line for people as its message; Failed, with the reason as its message.
 
-    A model that evaluate would not promote is a completed run: its message says so and why.
+    A model that evaluate would not promote is a completed run: its message says so and why. `wait_s`: how long it waits for another
+    process at work here, unless workspace.wait_s. `work_pools`: each stage runs on the pool that its meta names, in a clone of its own, and
+    dvc.lock is committed and pushed. `snapshot`: it begins with the data as they are now. `evidence`: the payload of a drift's event; where
+    another run has taken the event, nothing is done.
     """
-    logger, started = get_run_logger(), time.time()
+    logger = get_run_logger()
     try:
-        with workspace.taken(say=logger.info), told("retrain", LOG, {}):
-            result = _recorded(_run_all(read_dag()), started)
+        limit_s = workspace.wait_limit(wait_s)
+        with workspace.taken(logger.info, limit_s), told("retrain", LOG, {}):
+            if evidence is not None and not _is_ours(evidence):
+                return Completed(message="nothing was done: another run has taken this event, or its case is closed")
+            if snapshot:
+                _take_snapshot(is_shared=work_pools)
+            bill = Bill.opened()
+            result = _on_pools(limit_s, bill) if work_pools else _here(limit_s, bill)
     except VitrineError as error:
         return Failed(message=f"{type(error).__name__}: {error}")
     return Completed(message=outcomes.message(result), data=result)
 
 
-def _run_all(stages: tuple[Stage, ...]) -> list[StageRun]:
+def _is_ours(evidence: dict[str, Any]) -> bool:
+    from flows.drift_case import take_case
+
+    return take_case(evidence) is not None
+
+
+@named("snapshot")
+def _take_snapshot(is_shared: bool) -> None:
+    """Commits the data as they are now, and the release that is stable now, as what this run is made from; pushed where it is shared."""
+    from flows.bot import WriterConfig, identity
+    from flows.pools import repository
+    from flows.snapshot import take
+
+    with repository.as_bot(identity(bind(WriterConfig, "writer", read_params()))):
+        taken = take(stable=_live_release(), commit=True)
+    for line in (*taken.news.lines, *taken.news.warnings):
+        get_run_logger().info(line)
+    if is_shared:
+        repository.push_branch()
+
+
+def _live_release() -> Path | None:
+    """The bundle of the release that is stable by the channel record; None before the first."""
+    from components.release.config import ReleaseConfig
+    from components.release.registry import Registry
+
+    registry = Registry.open(bind(ReleaseConfig, "release", read_params()).registry)
+    stable = registry.channel()[0].stable
+    return registry.fetch(stable) if stable else None
+
+
+def _here(wait_s: float, bill: Bill) -> Outcome:
+    """The outcome of all stages, run in this workspace one after the other."""
+    stages, since = read_dag(), time.strftime(TIME, time.gmtime())
+    runs = _run_all(stages, wait_s)
+    logged = [row for row in stage_log.rows() if str(row.get("started", "")) >= since]
+    return _recorded(runs, outcomes.read_uses(runs, since), bill.closed(machine_times(runs, stages), logged))
+
+
+def _on_pools(wait_s: float, bill: Bill) -> Outcome:
+    """The outcome of all stages on their pools, after dvc.lock is committed at origin."""
+    from flows.pools import retraining
+
+    done = retraining.run_on_pools(read_dag())
+    with retraining.remembered(LAST):
+        cost = bill.closed(((account.pool, account.machine_s) for account in done), (account.row for account in done))
+        result = _recorded([account.run for account in done], retraining.uses_of(done), cost)
+    get_run_logger().info("dvc.lock: %s", retraining.commit(outcomes.message(result), wait_s))
+    return result
+
+
+def _run_all(stages: tuple[Stage, ...], wait_s: float) -> list[StageRun]:
     """Every stage's run, one after the other: one workspace has one writer. Raises StageFailed at the first that fails."""
     runs = []
     for place, stage in enumerate(stages, 1):
-        state = _task_of(stage)(stage, return_state=True)
+        state = _task_of(stage)(stage, wait_s, return_state=True)
         if not state.is_completed():
             raise _failure(state)
         run = cast(StageRun, state.result())
@@ -67,11 +134,10 @@ def _task_of(stage: Stage) -> Any:
     return task(name=stage.name, task_run_name=stage.name, retries=stage.retries, cache_policy=NO_CACHE, persist_result=False)(_stage)
 
 
-def _stage(stage: Stage) -> StageRun | PrefectState[Any]:
+def _stage(stage: Stage, wait_s: float) -> StageRun | PrefectState[Any]:
     log = get_run_logger().info
     try:
-        workspace.make_ready(log)  # a try before this one may have been killed
-        return run_stage(stage, log)
+        return workspace.undisturbed(lambda: run_stage(stage, log), log, wait_s)
     except VitrineError as error:  # as a state, which Prefect retries like an exception but logs without a traceback
         message = error.cause if isinstance(error, StageFailed) else str(error)
         return Failed(name="TimedOut" if isinstance(error, StageTimedOut) else "Failed", message=message, data=error)
@@ -82,37 +148,36 @@ def _failure(state: PrefectState[Any]) -> BaseException:
     return error if isinstance(error, BaseException) else VitrineError(f"a stage ended as {state.name}: {state.message}")
 
 
-def _recorded(runs: list[StageRun], started_s: float) -> Outcome:
+def _recorded(runs: list[StageRun], uses: Mapping[str, CacheUse], cost: Cost) -> Outcome:
     """The outcome of the runs, after it is in the Prefect artifact and, for the next run to compare with, in runs/retrain/."""
     finished = time.strftime(TIME, time.gmtime())
-    uses = outcomes.read_uses(runs, since=time.strftime(TIME, time.gmtime(started_s)))
-    result = outcomes.outcome_of(runs, outcomes.read_reports([run.stage for run in runs]), finished, uses)
+    result = outcomes.outcome_of(runs, outcomes.read_reports([run.stage for run in runs]), finished, uses, cost)
     text = outcomes.markdown(result, last_metrics())
     create_markdown_artifact(text, key=ARTIFACT, description=outcomes.message(result))
     content = dataclasses.asdict(result)
     write_json(LOG / f"{finished.replace(':', '').replace('-', '')}.json", content)
-    write_json(LOG / "last.json.partial", content)
-    os.replace(LOG / "last.json.partial", LOG / "last.json")
+    write_json(LAST.with_suffix(".json.partial"), content)
+    os.replace(LAST.with_suffix(".json.partial"), LAST)
     return result
 
 
-def last_metrics(path: Path = LOG / "last.json") -> Mapping[str, Metric]:
+def last_metrics(path: Path = LAST) -> Mapping[str, Metric]:
     """The metrics of the last completed run here; empty where there was none."""
     if not path.exists():
         return {}
     return {name: Metric(**metric) for name, metric in json.loads(path.read_text(encoding="utf-8"))["metrics"].items()}
 
 
-def at_terminal() -> int:
+def at_terminal(wait_s: float | None = None, work_pools: bool = False, snapshot: bool = False) -> int:
     """The exit status of one run: 0 where it completed, 1 where it failed. What it did is printed as tables."""
     logging.getLogger("prefect.task_runs").addFilter(_without_empty_traceback)
     before = last_metrics()
-    state = retrain(return_state=True)
+    state = retrain(wait_s, work_pools, snapshot, return_state=True)
     if not state.is_completed():
         Console(stderr=True).print(Text(str(state.message or state.name), style="red"), soft_wrap=True)
         return 1
     result = cast(Outcome, state.result())
-    for rows in (outcomes.stage_rows(result), outcomes.metric_rows(result, before)):
+    for rows in (outcomes.stage_rows(result), outcomes.metric_rows(result, before), outcomes.cost_rows(result)):
         if len(rows) > 1:
             Console().print(_table(rows))
     for line in (*outcomes.notes(result), outcomes.message(result)):

@@ -47,6 +47,14 @@ def at_hand(environment: MutableMapping[str, str] = os.environ, state: Path = ST
     environment["PREFECT_API_URL"] = stack.enter_context(serving(environment))
 
 
+def check_configured(environment: Mapping[str, str] = os.environ) -> None:
+    """Raises BadWorkspace where the user named no Prefect server: one of our own ends with this process, and no worker finds it."""
+    if not is_configured(environment):
+        raise BadWorkspace(
+            "no Prefect server is configured: start one with `prefect server start`, and name it in PREFECT_API_URL (http://HOST:4200/api)"
+        )
+
+
 def is_configured(environment: Mapping[str, str]) -> bool:
     """Whether the user named a Prefect server: in the environment, or in the active profile of their Prefect home."""
     if environment.get("PREFECT_API_URL"):

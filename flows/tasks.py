@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from prefect import State as PrefectState
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
 from prefect.states import Failed
 
 from components.errors import VitrineError
@@ -36,3 +37,11 @@ def named(name: str, run_name: str = "") -> Callable[[Callable[P, T]], Callable[
         return called
 
     return made
+
+
+def own_run_id() -> str:
+    """The id of the flow run that this is called in."""
+    context = FlowRunContext.get()
+    assert context is not None
+    assert context.flow_run is not None
+    return str(context.flow_run.id)

@@ -1,24 +1,28 @@
-"""Whether this folder is one a flow can work in: its files are there, and nobody else is at work."""
+"""Whether this folder is one a flow can work in: its files are there, and nobody else is at work, or not for long any more."""
 
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import zc.lockfile
+from pydantic import Field
 
-from components.contract import PARAMS, STATE
-from components.errors import BadWorkspace, StageBusy
-from components.process import alone
+from components.contract import PARAMS, STATE, Config, bind, read_params
+from components.errors import BadParams, BadWorkspace, StageBusy
+from components.process import alone, patiently
 from components.shortage import told
 from flows.dag import DVC_YAML
 
 log = logging.getLogger("vitrine")
+
+T = TypeVar("T")
 
 DVC_LOCK = Path("dvc.lock")
 CLOCK_SLACK_S = 2.0  # the kernel's start times and a file's mtime come from two clocks
@@ -32,25 +36,60 @@ class Holder:
     command: str
 
 
+class WorkspaceConfig(Config):
+    """`wait_s`: how long a command waits for another one at work in the workspace; 0: it fails at once."""
+
+    wait_s: float = Field(ge=0)
+
+
+def wait_limit(asked_s: float | None = None) -> float:
+    """Seconds to wait for another process at work here: those asked for at the command line, else workspace.wait_s.
+
+    Raises BadParams for a negative time, BadWorkspace where there is no params.yaml.
+    """
+    if asked_s is not None and not asked_s >= 0:
+        raise BadParams(f"--wait {asked_s:g} is no time to wait: give seconds, or 0 to fail at once")
+    return bind(WorkspaceConfig, "workspace", read_params()).wait_s if asked_s is None else asked_s
+
+
 @contextmanager
-def taken(say: Callable[[str], None] = log.info) -> Iterator[None]:
+def taken(say: Callable[[str], None] = log.info, wait_s: float = 0.0) -> Iterator[None]:
     """Holds the workspace for one retrain run: files checked, no other run here, and made ready.
 
-    Raises BadWorkspace for what is missing, StageBusy, with the pid, where another process is at work, DiskFull where not even
-    a lock can be written.
+    Raises BadWorkspace for what is missing, StageBusy, with the pid, where another process is still at work after `wait_s` seconds,
+    DiskFull where not even a lock can be written.
     """
     dvc_root()
+    deadline = time.monotonic() + wait_s
     with ExitStack() as held:
         with told("retrain", STATE / "tmp", {}):
-            held.enter_context(alone("retrain", STATE / "locks"))
-            make_ready(say)
+            held.enter_context(alone("retrain", STATE / "locks", wait_s, say))
+            make_ready(say, max(0.0, deadline - time.monotonic()))
         yield
 
 
-def make_ready(say: Callable[[str], None] = log.info) -> None:
-    """Mends what a killed DVC left behind: its lock, and a dvc.lock that it had begun to write. Raises StageBusy where DVC is at work."""
-    release_stale(dvc_root() / ".dvc" / "tmp", say)
+def make_ready(say: Callable[[str], None] = log.info, wait_s: float = 0.0) -> None:
+    """Mends what a killed DVC left behind: its lock, and a dvc.lock that it had begun to write.
+
+    Raises StageBusy where a DVC command is still at work after `wait_s` seconds.
+    """
+    tmp = dvc_root() / ".dvc" / "tmp"
+    patiently(lambda: release_stale(tmp, say), wait_s, say)
     mend_lock_file(say=say)
+
+
+def undisturbed(act: Callable[[], T], say: Callable[[str], None] = log.info, wait_s: float = 0.0) -> T:
+    """What `act`, which runs DVC, returns, made ready for: a try before it may have been killed.
+
+    Where a person's DVC is quicker (StageBusy), it is waited for and `act` is tried again. Raises the last StageBusy after `wait_s`
+    seconds, and whatever else `act` raises.
+    """
+
+    def tried() -> T:
+        make_ready(say)
+        return act()
+
+    return patiently(tried, wait_s, say)
 
 
 def mend_lock_file(path: Path = DVC_LOCK, kept: Path = STATE / "dvc.lock", say: Callable[[str], None] = log.info) -> None:

@@ -1,10 +1,11 @@
 """Workspaces for tests: copies of the project with a small market, so that nothing is run or written in the checkout itself."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ COPIED = (
     "data/snapshot.json",
     "dvc.yaml",
     "params.yaml",
+    "profiles",
     "pyproject.toml",
 )
 
@@ -127,6 +129,11 @@ def system_program(name: str) -> str:
     return found
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Images first: while one process installs them, another makes the workspace that most of the others wait for."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/k8s/test_images.py"))
+
+
 @pytest.fixture(scope="session")
 def photos() -> Path:
     """The folder of real photos; tests that ask for it are skipped where it is not."""
@@ -145,6 +152,18 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace after one `dvc repro` of the small market. Tests read it and leave it as it is."""
-    workspace = make_workspace(tmp_path_factory.mktemp("finished"))
-    run(workspace, "dvc", "repro")
-    return workspace
+    return made_once(tmp_path_factory, "finished", lambda folder: run(make_workspace(folder), "dvc", "repro"))
+
+
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder of that name that the processes of one run of the tests share: the first makes it, the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with open(folder.with_suffix(".lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (done := folder.with_suffix(".done")).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder

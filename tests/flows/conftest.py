@@ -14,6 +14,8 @@ import psutil
 import pytest
 import yaml
 
+from tests.conftest import PROJECT
+
 SCRIPTS = sysconfig.get_path("scripts")
 VITRINE = str(Path(SCRIPTS, "vitrine"))
 DVC = (sys.executable, "-m", "dvc")
@@ -37,6 +39,11 @@ stages:
     outs: ["${paths.pairs}"]
     metrics: [reports/pairs.json]
     meta: {pool: cpu, gpu: 0, retries: 0, timeout_s: 60}
+"""
+PARAMS = """
+paths: {pairs: data/pairs}
+workspace: {wait_s: 0.0}
+cost: {currency: USD, million_input_tokens: null, million_output_tokens: null}
 """
 # Files under knobs/ steer a stage without being deps: NAME.hold makes it wait, and NAME.fails, NAME.dies and NAME.eats count how often it
 # is still to end with an error, to be killed, and to take memory without end.
@@ -81,17 +88,17 @@ class Shop:
     folder: Path
     environment: dict[str, str]
 
-    def start_retrain(self) -> subprocess.Popen[bytes]:
-        """`vitrine retrain`, started; its output goes to output.txt."""
-        with open(self.folder / "output.txt", "wb") as output:
-            return subprocess.Popen([VITRINE, "retrain"], cwd=self.folder, env=self.environment, stdout=output, stderr=output)
+    def start_retrain(self, *options: str, output: str = "output.txt") -> subprocess.Popen[bytes]:
+        """`vitrine retrain`, started; its output goes to a file of the shop."""
+        with open(self.folder / output, "wb") as file:
+            return subprocess.Popen([VITRINE, "retrain", *options], cwd=self.folder, env=self.environment, stdout=file, stderr=file)
 
-    def output(self) -> str:
-        return (self.folder / "output.txt").read_text()
+    def output(self, name: str = "output.txt") -> str:
+        return (self.folder / name).read_text()
 
-    def retrain(self) -> tuple[int, str]:
+    def retrain(self, *options: str) -> tuple[int, str]:
         """Exit status and output of `vitrine retrain`."""
-        return self._run([VITRINE, "retrain"], self.environment)
+        return self._run([VITRINE, "retrain", *options], self.environment)
 
     def dvc(self, *arguments: str) -> tuple[int, str]:
         """Exit status and output of DVC, run as a person would from an activated environment."""
@@ -119,10 +126,10 @@ class Shop:
     def knob(self, name: str) -> Path:
         return self.folder / "knobs" / name
 
-    def await_output(self, text: str, limit_s: float = 60) -> None:
+    def await_output(self, text: str, limit_s: float = 60, output: str = "output.txt") -> None:
         deadline = time.monotonic() + limit_s
-        while text not in self.output():
-            assert time.monotonic() < deadline, f"no {text!r} in:\n{self.output()}"
+        while text not in self.output(output):
+            assert time.monotonic() < deadline, f"no {text!r} in:\n{self.output(output)}"
             time.sleep(0.02)
 
     def processes(self) -> list[psutil.Process]:
@@ -182,7 +189,7 @@ def shop_template(tmp_path_factory, lone_environment) -> Path:
     folder = tmp_path_factory.mktemp("template") / "shop"
     for inner in ("knobs", "data", "reports"):
         (folder / inner).mkdir(parents=True)
-    for name, text in {"dvc.yaml": DVC_YAML, "toy.py": TOY, "params.yaml": "paths: {pairs: data/pairs}\n", "seed.txt": "1"}.items():
+    for name, text in {"dvc.yaml": DVC_YAML, "toy.py": TOY, "params.yaml": PARAMS, "seed.txt": "1"}.items():
         (folder / name).write_text(text)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=folder, env=lone_environment, check=True)
@@ -211,3 +218,23 @@ def lone_shop(shop_template, lone_environment, tmp_path):
 def shop(lone_shop, server):
     """A shop whose flows report to the session's Prefect server."""
     return Shop(lone_shop.folder, lone_shop.environment | {"PREFECT_API_URL": server})
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory, s3):
+    """A Prefect server with all its services and its page, the work pools cpu and gpu, and the bucket; nobody works there yet."""
+    from tests.flows.pool_house import opened
+
+    with opened(tmp_path_factory.mktemp("house"), s3.environment) as house:
+        yield house
+
+
+@pytest.fixture(scope="session")
+def deployed(house):
+    """The house with the deployments of the real prefect.yaml, whose clocks stand still."""
+    house.must(PROJECT, "prefect", "--no-prompt", "deploy", "--all")
+    with house.client() as client:
+        for deployment in client.read_deployments():
+            for schedule in deployment.schedules:
+                client.update_deployment_schedule(deployment.id, schedule.id, active=False)
+    return house

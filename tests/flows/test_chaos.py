@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from flows.server import SETTINGS
 from tests.chaos.outs import Reference
 from tests.chaos.plan import TARGETS, plan
@@ -13,6 +15,7 @@ STAGES = ["embed", "index", "reference"]
 TIMES = dict.fromkeys(STAGES, Times(dvc_s=1.2, stage_s=0.9, before_s=0.4))  # what two idle cores need; less is found out on the way
 
 
+@pytest.mark.proof
 def test_killed_at_random_moments_the_line_leaves_no_orphan_and_no_half_written_out_and_ends_the_same(finished, server, tmp_path):
     workspace = Path(shutil.copytree(finished, tmp_path / "killed", symlinks=True))
     environment = environment_for(tmp_path, server) | SETTINGS

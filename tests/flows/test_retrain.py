@@ -36,6 +36,9 @@ def test_a_run_is_named_ordered_reported_and_leaves_dvc_nothing_to_do(shop, clie
     assert (first.key, first.type) == ("retrain-metrics", "markdown")
     assert "| category ndcg_at_5 |" in first.data
     assert "| label | ran | " in first.data
+    assert "| machine-seconds, cpu | " in first.data
+    assert "| labelling | 0 USD, no call |" in first.data
+    assert "stored anew (DVC), at most" in output
     assert shop.digests() == unkilled_digests
     assert "up to date" in shop.dvc("repro")[1]
 
@@ -46,6 +49,7 @@ def test_a_run_is_named_ordered_reported_and_leaves_dvc_nothing_to_do(shop, clie
     assert status == 0, output
     second = artifact(client, flow_run(client))
     assert [second.data.count(f"| {stage} | unchanged | ") for stage in ("pairs", "label", "evaluate")] == [1, 1, 1]
+    assert "| stored anew (DVC), at most | 0 B |" in second.data
     now, before = (json.loads(path.read_text()) for path in sorted((shop.folder / "runs/retrain").glob("2*.json"), reverse=True))
     ndcg = [run["metrics"]["category ndcg_at_5"]["value"] for run in (now, before)]
     assert ndcg[0] != ndcg[1]

@@ -1,6 +1,11 @@
 """Two at work in one workspace, in either order, and stages that DVC was told to hold."""
 
+import contextlib
 import json
+import signal
+import time
+
+import zc.lockfile
 
 
 def test_a_flow_is_refused_while_a_person_runs_dvc_and_neither_is_harmed(shop, unkilled_digests):
@@ -65,3 +70,75 @@ def test_frozen_stages_keep_their_outs_and_are_called_frozen(shop):
     assert now["data/labels"] == before["data/labels"]
     shop.dvc("unfreeze", "label")
     assert "Running stage 'label'" in shop.dvc("repro")[1]
+
+
+def test_a_flow_waits_for_a_persons_dvc_and_says_for_whom_and_how_long(shop, unkilled_digests):
+    shop.knob("label.hold").touch()
+    person = shop.start_dvc("repro")
+    shop.await_output("label waits")
+    waiting = shop.start_retrain("--wait", "90", output="flow.txt")
+    shop.await_output(f"another DVC command works in this workspace: pid {person.pid}", output="flow.txt")
+    shop.await_output("waiting for it, 90 s at most (workspace.wait_s in params.yaml, or --wait)", output="flow.txt")
+    shop.knob("label.hold").unlink()
+    assert person.wait(timeout=60) == 0, shop.output()
+    assert waiting.wait(timeout=90) == 0, shop.output("flow.txt")
+    assert "3 stages: 3 unchanged" in shop.output("flow.txt")
+    assert shop.digests() == unkilled_digests
+
+
+def test_a_second_flow_waits_for_the_first_and_ctrl_c_ends_the_waiting_alone(shop, unkilled_digests):
+    shop.knob("label.hold").touch()
+    first = shop.start_retrain()
+    shop.await_output("label waits")
+    second = shop.start_retrain("--wait", "90", output="second.txt")
+    third = shop.start_retrain("--wait", "90", output="third.txt")
+    for name in ("second.txt", "third.txt"):
+        shop.await_output(f"retrain is already running in this workspace (pid {first.pid}); waiting for it", output=name)
+    second.send_signal(signal.SIGINT)
+    assert second.wait(timeout=30) == 130
+    assert "Traceback" not in shop.output("second.txt")
+    shop.knob("label.hold").unlink()
+    assert first.wait(timeout=60) == 0, shop.output()
+    assert third.wait(timeout=90) == 0, shop.output("third.txt")
+    assert "3 stages: 3 unchanged" in shop.output("third.txt")
+    assert shop.digests() == unkilled_digests
+
+
+def test_a_flow_that_waited_in_vain_names_who_was_at_work(shop):
+    shop.knob("pairs.hold").touch()
+    person = shop.start_dvc("repro")
+    shop.await_output("pairs waits")
+    status, output = shop.retrain("--wait", "1")
+    assert status == 1
+    assert "1 s at most" in output
+    assert f"StageBusy: another DVC command works in this workspace: pid {person.pid}" in output
+    assert "BadParams: --wait -1 is no time to wait" in shop.retrain("--wait", "-1")[1]
+
+
+def test_a_flow_waits_between_two_stages_too(shop, unkilled_digests):
+    shop.knob("pairs.hold").touch()
+    flow = shop.start_retrain("--wait", "90")
+    shop.await_output("pairs waits")
+    rwlock = shop.folder / ".dvc" / "tmp" / "rwlock"
+    lock = json.loads(rwlock.read_text())
+    lock.setdefault("write", {})[str(shop.folder / "data" / "labels")] = {"pid": flow.pid, "cmd": "vitrine retrain --wait 90"}
+    rwlock.write_text(json.dumps(lock))
+    shop.knob("pairs.hold").unlink()
+    shop.await_output("waiting for it, ")
+    rwlock.write_text("{}")
+    assert flow.wait(timeout=60) == 0, shop.output()
+    assert shop.digests() == unkilled_digests
+
+
+def test_a_short_dvc_command_at_the_end_of_a_stage_costs_the_stage_nothing(shop, unkilled_digests):
+    """DVC alone gives up after three seconds, and with that what the stage has done."""
+    shop.knob("pairs.hold").touch()
+    flow = shop.start_retrain()
+    shop.await_output("pairs waits")
+    with contextlib.closing(zc.lockfile.LockFile(str(shop.folder / ".dvc" / "tmp" / "lock"))):
+        shop.knob("pairs.hold").unlink()
+        time.sleep(6)  # twice DVC's patience
+        assert flow.poll() is None, shop.output()
+    assert flow.wait(timeout=60) == 0, shop.output()
+    assert "pairs: ran" in shop.output()
+    assert shop.digests() == unkilled_digests

@@ -33,6 +33,17 @@ def test_only_the_value_changes():
     )
 
 
+def test_a_knob_at_any_depth_is_turned_also_inside_braces():
+    text = "serve: # the gateway\n  inference:\n    url: a:1 # where\n  index: {gate: {recall: 0.95, name: x}, n: 1} # neighbours\n"
+    knobs = {("serve", "inference", "url"): "b:2", ("serve", "index", "gate", "recall"): 1, ("serve", "index", "gate", "name"): "c: 3"}
+    new = "serve: # the gateway\n  inference:\n    url: b:2 # where\n  index: {gate: {recall: 1, name: 'c: 3'}, n: 1} # neighbours\n"
+    assert turned(text, knobs) == new
+    assert turned(new, {("serve", "index", "gate", "recall"): 1.0}) == new.replace("recall: 1,", "recall: 1.0,")
+    for knob in (("serve", "index", "gat", "recall"), ("serve", "inference", "url", "deeper")):
+        with pytest.raises(BadParams, match="has no " + r"\.".join(knob)):
+            turned(text, {knob: 1})
+
+
 def test_a_blank_value_and_a_block_list_are_replaced_and_the_comments_around_them_stay():
     new = turned(PARAMS, {("ingest", "empty"): 7, ("evaluate", "block"): ["c"]})
     assert "  empty: 7\n  csv: 'listings.csv'\n" in new
