@@ -127,6 +127,7 @@ def retaken(photo: bytes) -> bytes:
     return target.getvalue()
 
 
+@pytest.mark.proof
 def test_one_per_cent_of_photos_changed_costs_about_one_per_cent(tmp_path):
     folder = tmp_path / "shop"
     photos = shop(folder, num_photos=400)

@@ -37,7 +37,7 @@ def copy(finished, tmp_path):
 def by_flow(tmp_path_factory):
     """Another clone, in which `make demo` did what `dvc repro` did in the first, and its output."""
     workspace = make_workspace(tmp_path_factory.mktemp("flow"))
-    done = make(workspace, "demo", "SHOW=")
+    done = make(workspace, "demo", "SHOW=", "DRIFT=")
     return workspace, done.stdout + done.stderr
 
 
@@ -101,6 +101,7 @@ def subset_of(photos: Path, folder: Path, num: int) -> Path:
     return folder
 
 
+@pytest.mark.proof
 def test_real_photos_go_through_the_whole_line(photos, tmp_path):
     folder = subset_of(photos, tmp_path / "shop", num=240)
     workspace = make_workspace(tmp_path / "workspace")
@@ -255,6 +256,7 @@ def test_training_killed_half_way_goes_on_from_its_checkpoint_and_ends_the_same(
     assert folder_digest(copy / "models" / "encoder") == expected
 
 
+@pytest.mark.proof
 def test_serving_in_int8_is_another_vector_space_and_answers_its_own_golden_photos(finished, copy):
     edit_params(copy, {"export": {"serving_precision": "int8"}})
     run(copy, "dvc", "repro", "reference")

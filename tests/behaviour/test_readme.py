@@ -20,7 +20,7 @@ EVENTS = [
     "vitrine validate --explain",
 ]
 ELSEWHERE = {
-    "make demo": "test_line.by_flow and tests.release.test_show",
+    "make demo": "test_line.by_flow, tests.release.test_show and tests.flows.test_drift_rehearsal",
     "make demo DATA=path/to/folder": "test_line.test_real_photos_go_through_the_whole_line",
     "make test": ".ci/run",
     "vitrine serve --port 8080": "tests.serve.test_serve_command",
@@ -42,7 +42,12 @@ def workspace(finished, tmp_path_factory):
     return copy
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ELSEWHERE])
+def as_param(command):
+    """The command; one that trains takes a minute."""
+    return pytest.param(command, marks=[pytest.mark.proof] if command.startswith("dvc exp run") else [])
+
+
+@pytest.mark.parametrize("command", [as_param(command) for command in COMMANDS if command not in ELSEWHERE])
 def test_the_command_runs(workspace, command):
     run(workspace, *shlex.split(command))
 

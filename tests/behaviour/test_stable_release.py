@@ -12,6 +12,8 @@ from components.releases import keep
 from tests.conftest import edit_params, run
 from tests.release_bundle import name_stable
 
+pytestmark = pytest.mark.proof  # a second training
+
 
 @pytest.fixture(scope="module")
 def retrained(finished, tmp_path_factory):

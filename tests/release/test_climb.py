@@ -28,6 +28,7 @@ def assert_nothing_was_lost(shop, traffic):
     assert not traffic.refused
 
 
+@pytest.mark.proof
 def test_kill_9_of_controller_gateway_and_both_leaves_the_ladder_the_record_the_users_and_the_events_as_they_should_be(shop):
     rng = random.Random(7)
     shop.open_gateway()

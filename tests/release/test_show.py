@@ -80,6 +80,7 @@ def test_a_workspace_without_a_run_is_told_what_to_do(tmp_path, monkeypatch):
         first.train(tmp_path / "first", {}, print)
 
 
+@pytest.mark.proof
 def test_the_first_release_is_trained_apart_and_only_where_it_differs(workspace):
     before = (workspace / "bundle" / MANIFEST).read_bytes()
     said = []
@@ -104,6 +105,7 @@ def test_a_gateway_that_cannot_start_is_told_with_its_last_lines(workspace, para
         pass
 
 
+@pytest.mark.proof
 def test_a_good_release_is_promoted_and_a_slow_one_goes_back_with_its_times_told(workspace, params, capsys):
     cfg = bind(ShowConfig, "show", params)
     ready = promoted(params, workspace / "ready")
