@@ -16,7 +16,6 @@ from components.label.asking import all_answers
 from components.label.config import LabelConfig
 from components.label.heuristic import HeuristicJudge, Notebook
 from components.label.judge import Judge
-from components.label.openai_judge import OpenAiJudge
 from components.label.sample import SPLITS, both_orders, distinct_pairs, sample, with_pictures
 from components.label.votes import (
     Health,
@@ -89,6 +88,8 @@ def label(
 def judge_of(cfg: LabelConfig, measures: WorkCache) -> Judge:
     """The judge that params name. The heuristic's measures are kept by picture, and made again when its code changes."""
     if cfg.judge == "openai":
+        from components.label.openai_judge import OpenAiJudge  # here, since its client takes seconds to import
+
         return OpenAiJudge(cfg)
     return HeuristicJudge(Notebook(measures.pack("pictures"), cfg.image_px), cfg.tie_margin)
 
