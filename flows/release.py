@@ -3,17 +3,15 @@
 All state lies in the registry: a flow that was killed goes on where it was when it is started again, and `vitrine release` needs no flow.
 """
 
-import functools
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any
 
 from prefect import State as PrefectState
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import FlowPauseTimeout
 from prefect.states import Completed, Failed
 from rich.console import Console
@@ -21,8 +19,9 @@ from rich.text import Text
 
 from components.errors import Conflict, StoreFailed, VitrineError
 from components.release import published
-from components.release.changes import AWAITS_APPROVAL, CHANGING
+from components.release.changes import AWAITS_APPROVAL, CHANGING, Desk
 from components.release.component import Controller, Looked
+from components.release.decision import actor
 from components.release.judgement import Verdict
 from flows import standing
 from flows.approval import asked
@@ -30,9 +29,11 @@ from flows.blocks import blocks
 from flows.channel import Office, show
 from flows.pools.config import pools_config
 from flows.pools.transfer import brought
+from flows.tasks import named, own_run_id
 
 ARTIFACT = "release-verdict"
 DIGEST = re.compile(r"[0-9a-f]{64}")
+BEGINNINGS = ("propose", "promote")
 SHOWN = frozenset({*CHANGING, "baseline"})
 
 
@@ -56,38 +57,14 @@ def release(bundle: str | None = None) -> PrefectState[Any]:
     return Completed(message=f"release {release_id[:12]} {ended}", data=ended)
 
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _task(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """A Prefect task of that name, which nothing caches. An error that a user can act on ends it as a state, which Prefect logs without a
-    traceback; whoever calls the task gets it raised."""
-
-    def made(function: Callable[P, T]) -> Callable[P, T]:
-        def run(*args: P.args, **kwargs: P.kwargs) -> T | PrefectState[Any]:
-            try:
-                return function(*args, **kwargs)
-            except VitrineError as error:
-                return Failed(message=str(error), data=error)
-
-        functools.update_wrapper(run, function)
-        of_prefect: Any = task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False)(run)
-
-        @functools.wraps(function)
-        def called(*args: P.args, **kwargs: P.kwargs) -> T:
-            return cast(T, of_prefect(*args, return_state=True, **kwargs).result())
-
-        return called
-
-    return made
-
-
-@_task("publish")
+@named("publish")
 def _begin(bundle: str | None) -> str:
-    """The release's id, once it is published and under test, or stable where it is the first."""
-    office = Office.open()
-    person = office.person(senders=blocks(office.cfg.notify))
+    """The release's id, once it is published and under test, or stable where it is the first. A run that Prefect executes again goes on
+    with its own: by then its clone may hold a newer bundle, which nobody asked for."""
+    office, in_this_run = Office.open(), f", flow run {own_run_id()}"
+    if begun := _begun(office.desk, in_this_run):
+        return begun
+    person = office.person(f"{actor()}{in_this_run}", blocks(office.cfg.notify))
     if bundle is None:
         channel = office.desk.read()
         if channel.candidate is None:
@@ -101,14 +78,22 @@ def _begin(bundle: str | None) -> str:
     return release_id
 
 
-@_task("shadow")
+def _begun(desk: Desk, by: str) -> str | None:
+    """The release that an actor of this ending put under test or made stable, if there is one."""
+    for one in desk.registry.releases():
+        if any(entry.kind in BEGINNINGS and entry.actor.endswith(by) for entry in desk.log_of(one.release_id).read()):
+            return one.release_id
+    return None
+
+
+@named("shadow")
 def _shadow(release_id: str) -> str | None:
     """How it ended in the shadow, AWAITS_APPROVAL where that is all it waits for, or None once a user sees the release."""
     look = _followed(release_id, lambda look: has_left_shadow(look) or awaits_approval(look))
     return look.ended or (AWAITS_APPROVAL if awaits_approval(look) else None)
 
 
-@_task("climb")
+@named("climb")
 def _climb(release_id: str) -> str | None:
     """How it ended."""
     return _followed(release_id, lambda look: False).ended

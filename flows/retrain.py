@@ -21,7 +21,7 @@ from rich.text import Text
 
 from components import stage_log
 from components.contract import bind, read_params, write_json
-from components.errors import VitrineError
+from components.errors import StoreFailed, VitrineError
 from components.shortage import told
 from components.stage_log import RUNS
 from flows import outcome as outcomes
@@ -78,12 +78,27 @@ def _take_snapshot(is_shared: bool) -> None:
     from flows.pools import repository
     from flows.snapshot import take
 
+    if is_shared:
+        bring_profile()
     with repository.as_bot(identity(bind(WriterConfig, "writer", read_params()))):
         taken = take(stable=_live_release(), commit=True)
     for line in (*taken.news.lines, *taken.news.warnings):
         get_run_logger().info(line)
     if is_shared:
         repository.push_branch()
+
+
+def bring_profile() -> None:
+    """Fetches what the last validated snapshot was like, which the gates' bands learn from, where this clone has it not."""
+    from flows.pools import transfer
+    from flows.pools.config import pools_config
+
+    profile = read_params().get("paths", {}).get("profile")
+    try:
+        if profile:
+            transfer.brought(Path(profile), pools_config(), get_run_logger().info)
+    except StoreFailed as error:
+        get_run_logger().warning("the bands of the gates do not learn from the last snapshot: %s", error)
 
 
 def _live_release() -> Path | None:
@@ -101,18 +116,24 @@ def _here(wait_s: float, bill: Bill) -> Outcome:
     stages, since = read_dag(), time.strftime(TIME, time.gmtime())
     runs = _run_all(stages, wait_s)
     logged = [row for row in stage_log.rows() if str(row.get("started", "")) >= since]
-    return _recorded(runs, outcomes.read_uses(runs, since), bill.closed(machine_times(runs, stages), logged))
+    result = _outcome(runs, outcomes.read_uses(runs, since), bill.closed(machine_times(runs, stages), logged))
+    _record(result)
+    return result
 
 
 def _on_pools(wait_s: float, bill: Bill) -> Outcome:
     """The outcome of all stages on their pools, after dvc.lock is committed at origin."""
     from flows.pools import retraining
 
-    done = retraining.run_on_pools(read_dag())
-    with retraining.remembered(LAST):
-        cost = bill.closed(((account.pool, account.machine_s) for account in done), (account.row for account in done))
-        result = _recorded([account.run for account in done], retraining.uses_of(done), cost)
-    get_run_logger().info("dvc.lock: %s", retraining.commit(outcomes.message(result), wait_s))
+    log, done = get_run_logger(), retraining.run_on_pools(read_dag())
+    cost = bill.closed(((account.pool, account.machine_s) for account in done), (account.row for account in done))
+    result = _outcome([account.run for account in done], retraining.uses_of(done), cost)
+    log.info("dvc.lock: %s", retraining.commit(outcomes.message(result), wait_s))  # first: what follows only tells of it
+    try:
+        with retraining.remembered(LAST):
+            _record(result)
+    except StoreFailed as error:
+        log.warning("the next run will not find this one's metrics to compare with: %s", error)
     return result
 
 
@@ -148,17 +169,22 @@ def _failure(state: PrefectState[Any]) -> BaseException:
     return error if isinstance(error, BaseException) else VitrineError(f"a stage ended as {state.name}: {state.message}")
 
 
-def _recorded(runs: list[StageRun], uses: Mapping[str, CacheUse], cost: Cost) -> Outcome:
-    """The outcome of the runs, after it is in the Prefect artifact and, for the next run to compare with, in runs/retrain/."""
-    finished = time.strftime(TIME, time.gmtime())
-    result = outcomes.outcome_of(runs, outcomes.read_reports([run.stage for run in runs]), finished, uses, cost)
+def _outcome(runs: list[StageRun], uses: Mapping[str, CacheUse], cost: Cost) -> Outcome:
+    reports = outcomes.read_reports([run.stage for run in runs])
+    return outcomes.outcome_of(runs, reports, time.strftime(TIME, time.gmtime()), uses, cost)
+
+
+def _record(result: Outcome) -> None:
+    """Shows the outcome in Prefect, beside the last run's, and keeps it in runs/retrain/ for the next to compare with."""
     text = outcomes.markdown(result, last_metrics())
-    create_markdown_artifact(text, key=ARTIFACT, description=outcomes.message(result))
+    try:
+        create_markdown_artifact(text, key=ARTIFACT, description=outcomes.message(result))
+    except Exception as error:  # whatever Prefect's client raises: the run is done
+        get_run_logger().warning("the artifact of the run could not be written: %s", error)
     content = dataclasses.asdict(result)
-    write_json(LOG / f"{finished.replace(':', '').replace('-', '')}.json", content)
+    write_json(LOG / f"{result.finished.replace(':', '').replace('-', '')}.json", content)
     write_json(LAST.with_suffix(".json.partial"), content)
     os.replace(LAST.with_suffix(".json.partial"), LAST)
-    return result
 
 
 def last_metrics(path: Path = LAST) -> Mapping[str, Metric]:

@@ -58,6 +58,10 @@ class Sign:
         beat = beat or self.beat
         return self if (state, beat) == (self.state, self.beat) else Sign(state, beat, now_s)
 
+    def renewed(self, now_s: float) -> "Sign":
+        """The same, seen for the first time now: nobody could look meanwhile."""
+        return Sign(self.state, self.beat, now_s)
+
 
 def seen(state: str, beat: str | None) -> Sign:
     """A run that is looked at for the first time."""
@@ -72,6 +76,6 @@ def standing(sign: Sign, now_s: float, cfg: PoolsConfig) -> Standing:
         return "untaken" if unchanged_s > cfg.taken_within_s else "alive"
     if sign.state == "PAUSED":
         return "alive"
-    if sign.beat is None:
+    if sign.beat is None or sign.state == "PENDING":  # the latter with a beat: Prefect executes it again, after a machine was drained
         return "unbegun" if unchanged_s > cfg.begun_within_s else "alive"
     return "silent" if unchanged_s > cfg.lost_after_s else "alive"

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 from uuid import UUID
+
+from prefect.exceptions import TerminationSignal
 
 from components.errors import StoreFailed, VitrineError
 from flows.dag import Stage
@@ -43,6 +45,12 @@ class Place(Protocol):
 
     def cancel(self, flow_run_id: str) -> None:
         """Ends a try."""
+
+    def is_rescheduled(self) -> bool:
+        """Whether the retraining itself will be executed again."""
+
+    def close(self, stages: Sequence[str]) -> None:
+        """From here on, whoever hands back is refused."""
 
 
 @dataclass(frozen=True)
@@ -103,28 +111,37 @@ class Line:
         """The account of each stage, in their order. After a failure nothing is started any more, and what runs is waited for.
 
         Raises StageRunFailed, StoreFailed where the store or Prefect is away for too long, Damaged. What still runs is cancelled then, and
-        wherever this is left early.
+        wherever this is left early, and the place is closed; not where Prefect executes this retraining again, as after its machine was
+        drained: it finds its runs and their claims.
         """
+        is_over = True
         try:
             while not self._is_over():
                 self._round()
                 time.sleep(self.cfg.poll_s)
-        except BaseException:
-            self._cancel_all()
+        except TerminationSignal:
+            is_over = not self._comes_again()
             raise
+        finally:
+            if is_over:
+                self._cancel_all()
+                self._close()
         if self.failed:
             raise StageRunFailed("; ".join(f"{name} {why}" for name, why in self.failed.items()))
         return [self.done[stage.name] for stage in self.stages]
 
     def _is_over(self) -> bool:
-        is_going = any(name not in self.done and name not in self.failed for name in self.tries)
-        return not is_going and (bool(self.failed) or len(self.done) == len(self.stages))
+        return not self._open() and (bool(self.failed) or len(self.done) == len(self.stages))
+
+    def _open(self) -> list[str]:
+        """Stages of which a try is under way, in their order."""
+        return [one.name for one in self.stages if one.name in self.tries and one.name not in self.done and one.name not in self.failed]
 
     def _round(self) -> None:
         try:
-            for stage in self.stages:
-                if stage.name in self.tries and stage.name not in self.done and stage.name not in self.failed:
-                    self._look_at(stage)
+            by_name = {stage.name: stage for stage in self.stages}
+            for name in self._open():
+                self._look_at(by_name[name])
             for stage in [] if self.failed else ready(self.stages, self.tries, self.done):
                 self._start(stage, 1)
             self.away_since_s = None
@@ -138,6 +155,8 @@ class Line:
             self.warn(f"waiting, {self.cfg.away_s:g} s at most: {error}")
         if now_s - self.away_since_s > self.cfg.away_s:
             raise error
+        for name in self._open():  # it may well be alive, and nobody can tell
+            self.tries[name] = replace(self.tries[name], sign=self.tries[name].sign.renewed(now_s))
 
     def _start(self, stage: Stage, number: int) -> None:
         handed = {name: self.entries[name] for name in (stage.name, *stage.after) if name in self.entries}
@@ -151,18 +170,11 @@ class Line:
         if claim := self.place.accepted(stage.name):
             self._accept(stage, claim)
             return
-        beat = None if look.is_final else self._beat(stage, tried)
+        beat = None if look.is_final else self.place.last_beat(stage.name, tried.run.flow_run_id)
         now_s = time.monotonic()
         sign = tried.sign.then(look.state, beat, now_s)
-        self.tries[stage.name] = Try(tried.number, tried.run, sign)
-        self._follow(stage, self.tries[stage.name], step_after(look, standing(sign, now_s, self.cfg), stage.pool, self.cfg))
-
-    def _beat(self, stage: Stage, tried: Try) -> str | None:
-        try:
-            return self.place.last_beat(stage.name, tried.run.flow_run_id)
-        except StoreFailed:
-            self.tries[stage.name] = Try(tried.number, tried.run, seen(tried.sign.state, tried.sign.beat))  # it may well be alive
-            raise
+        self.tries[stage.name] = replace(tried, sign=sign)
+        self._follow(stage, tried, step_after(look, standing(sign, now_s, self.cfg), stage.pool, self.cfg))
 
     def _follow(self, stage: Stage, tried: Try, step: Step) -> None:
         if step.what == "wait":
@@ -184,10 +196,22 @@ class Line:
         run = account.run
         self.log(f"[{len(self.done)}/{len(self.stages)}] {stage.name}: {run.verdict} in {run.seconds:.1f} s on {account.pool}")
 
+    def _comes_again(self) -> bool:
+        try:
+            return self.place.is_rescheduled()
+        except StoreFailed as error:
+            self.warn(f"nothing is cancelled, since nobody can say whether this retraining comes again: {error}")
+            return True
+
+    def _close(self) -> None:
+        try:
+            self.place.close([stage.name for stage in self.stages])
+        except StoreFailed as error:
+            self.warn(f"claims stay behind, until the next retraining removes them: {error}")
+
     def _cancel_all(self) -> None:
-        for name, tried in self.tries.items():
-            if name not in self.done and name not in self.failed:
-                try:
-                    self.place.cancel(tried.run.flow_run_id)
-                except StoreFailed as error:
-                    self.warn(f"{name}: could not be cancelled: {error}")
+        for name in self._open():
+            try:
+                self.place.cancel(self.tries[name].run.flow_run_id)
+            except StoreFailed as error:
+                self.warn(f"{name}: could not be cancelled: {error}")

@@ -49,6 +49,10 @@ class Pools:
         """Ends a try."""
         self.runs.cancel(flow_run_id)
 
+    def is_rescheduled(self) -> bool:
+        """Whether Prefect will execute the retraining again."""
+        return self.runs.is_rescheduled()
+
     def close(self, stages: Sequence[str]) -> None:
         """Removes the claims and what was handed over: from here on, whoever hands back is refused. Raises StoreFailed."""
         claims.withdraw(self.runs.retrain_id, stages)

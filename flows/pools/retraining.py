@@ -8,7 +8,6 @@ from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from components.contract import bind, path_of, read_params, report_of
-from components.errors import StoreFailed
 from components.objects import open_store
 from components.release.config import ReleaseConfig
 from components.releases import stable_release
@@ -42,13 +41,7 @@ def run_on_pools(stages: Sequence[Stage]) -> list[Account]:
     lock = parsed(DVC_LOCK.read_text(encoding="utf-8") if DVC_LOCK.exists() else "")
     keep = _Keeper(lock, len(stages))
     log.info("from commit %s, on the pools %s", commit[:12], ", ".join(sorted({stage.pool for stage in stages})))
-    try:
-        accounts = Line(stages, place, cfg, dict(lock["stages"]), keep, log.info, log.warning).run()
-    finally:
-        try:
-            place.close([stage.name for stage in stages])
-        except StoreFailed as error:
-            log.warning("claims stay behind, until the next retraining removes them: %s", error)
+    accounts = Line(stages, place, cfg, dict(lock["stages"]), keep, log.info, log.warning).run()
     named("pull reports")(transfer.pull)([str(report_of(stage.name)) for stage in stages], cfg, log.info)
     for account in accounts:
         if account.row:

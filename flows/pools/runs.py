@@ -17,6 +17,8 @@ from flows.pools.claims import asked, flow_run_of
 from flows.pools.clone import COMMIT
 from flows.pools.config import PoolsConfig
 
+GIVEN_UP = "GivenUp"  # a state's name
+
 
 @dataclass(frozen=True)
 class Started:
@@ -106,9 +108,15 @@ class Runs:
         return Look(state.type.value, state.is_final(), state.message or state.name or "")
 
     def give_up(self, flow_run_id: str, why: str) -> None:
-        """Writes down that the run is lost. Should it still be alive, its claim comes late."""
+        """Writes down that the run is lost. Should it still be alive, its claim comes late; should it begin after all, it ends at once."""
         with asked() as client:
-            client.set_flow_run_state(UUID(flow_run_id), Crashed(message=why), force=True)
+            client.set_flow_run_state(UUID(flow_run_id), Crashed(name=GIVEN_UP, message=why), force=True)
+
+    def is_rescheduled(self) -> bool:
+        """Whether Prefect will execute the retraining again, as it does after its machine was drained."""
+        with asked() as client:
+            state = client.read_flow_run(flow_run_of(self.retrain_id)).state
+        return state is not None and state.is_scheduled()
 
     def cancel(self, flow_run_id: str) -> None:
         """Has the run's worker end it, or no worker take it."""
@@ -116,6 +124,12 @@ class Runs:
         if not look.is_final:
             with asked() as client:
                 client.set_flow_run_state(UUID(flow_run_id), Cancelled() if look.state == "SCHEDULED" else Cancelling())
+
+
+def was_given_up(flow_run_id: str) -> bool:
+    """Whether the run's retraining counts it as lost, and has started another in its place: Prefect executes a crashed run that begins."""
+    with asked() as client:
+        return any(state.name == GIVEN_UP for state in client.read_flow_run_states(UUID(flow_run_id)))
 
 
 def _nothing() -> None:

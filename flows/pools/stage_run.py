@@ -24,6 +24,7 @@ from flows.pools.claims import Claim, Refused
 from flows.pools.config import pools_config
 from flows.pools.entries import Entry, entry_of, is_stale, merged, parsed, without, written
 from flows.pools.handed import Shelf
+from flows.pools.runs import was_given_up
 from flows.stage import StageRun, StageTimedOut
 from flows.tasks import named, own_run_id
 from flows.workspace import DVC_LOCK
@@ -63,6 +64,8 @@ def _done(order: Order, flow_run_id: str) -> str:
     started_s, cfg, log = time.monotonic(), pools_config(), get_run_logger().info
     if first := claims.accepted(order.retrain_id, order.stage):
         return f"{order.stage}: flow run {first.flow_run_id} has handed it back already"
+    if was_given_up(flow_run_id):
+        raise Refused(f"{order.stage}: this run took too long to begin, and another was started in its place")
     shelf, drawn = Shelf.open(order.retrain_id), _fresh(order)
     with beating(lambda sign: shelf.beat(order.stage, flow_run_id, sign), cfg.beat_s):
         handed = {name: shelf.get(name, digest) for name, digest in order.entries.items()}

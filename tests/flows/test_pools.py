@@ -3,6 +3,8 @@
 import json
 import logging
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -171,6 +173,61 @@ def test_a_machine_that_stood_still_comes_back_too_late_and_is_refused(shop):
     status, output = house.run(shop.folder, "dvc", "pull")
     assert status == 0, output
     assert "up to date" in house.must(shop.folder, "dvc", "status")
+
+
+@pytest.mark.proof
+def test_a_retraining_whose_machine_is_drained_is_executed_again_and_takes_over_its_stages(shop):
+    """As a Kubernetes job ends: SIGTERM to `prefect flow-run execute`, which has Prefect execute the run again."""
+    staff(shop, "gpu")
+    shop.knob("label.hold").touch()
+    with shop.house.client() as client:
+        run = client.create_flow_run_from_deployment(client.read_deployment_by_name("retrain/retrain").id)
+        there = {"VITRINE_REPOSITORY": str(shop.origin), "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR": "reschedule"}
+        command = [sys.executable, "-m", "prefect", "flow-run", "execute", str(run.id)]
+        with open(shop.folder.parent / "output.txt", "wb") as output:
+            job = subprocess.Popen(command, cwd=shop.folder.parent, env=shop.house.environment | there, stdout=output, stderr=output)
+        await_that(lambda: client.read_flow_run(run.id).state.type.value == "RUNNING", shop.output)
+        staff(shop, "cpu")
+        await_runs(shop, "label", 1)
+        job.terminate()
+        assert job.wait(120) == 0, shop.output()
+        await_that(lambda: client.read_flow_run(run.id).run_count == 2, lambda: client.read_flow_run(run.id))
+        shop.knob("label.hold").unlink()
+        await_that(lambda: client.read_flow_run(run.id).state.is_final(), lambda: logs_of(client, run))
+        assert client.read_flow_run(run.id).state.type.value == "COMPLETED", logs_of(client, run)
+        assert set(stage_runs(client, run)) == set(STAGES), "no stage had a second run"
+    assert {stage: shop.num_runs(stage) for stage in STAGES} == dict.fromkeys(STAGES, 1)
+
+
+UNTOLD = """
+import sys
+from contextlib import contextmanager
+import flows.retrain
+from components.errors import StoreFailed
+from flows.pools import retraining
+
+@contextmanager
+def forgotten(last):
+    yield
+    raise StoreFailed("the bucket is away")
+
+def refused(*args, **kwargs):
+    raise RuntimeError("the server is away")
+
+retraining.remembered = forgotten
+flows.retrain.create_markdown_artifact = refused
+sys.exit(flows.retrain.at_terminal(work_pools=True))
+"""
+
+
+@pytest.mark.proof
+def test_a_retraining_that_nobody_can_be_told_of_is_committed_all_the_same(shop):
+    staff(shop)
+    status, output = shop.house.run(shop.folder, sys.executable, "-c", UNTOLD)
+    assert status == 0, output
+    assert "the artifact of the run could not be written: the server is away" in output
+    assert "metrics to compare with: the bucket is away" in output
+    assert shop.house.git(shop.origin, "show", "--name-only", "--format=%an", "main").split() == ["vitrine-bot", "dvc.lock"]
 
 
 def test_retrainings_come_one_at_a_time_and_a_cancelled_one_takes_its_stages_with_it(shop):

@@ -1,5 +1,6 @@
 """The line of stages, over a place that a test fills: what starts when, and what becomes of runs that fail, vanish or come late."""
 
+import signal
 import time
 import uuid
 from dataclasses import dataclass, field, replace
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prefect.exceptions import TerminationSignal
 
 from components.errors import StoreFailed
 from flows.dag import Stage
@@ -38,6 +40,8 @@ class Stub:
     claims: dict[str, Claim] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    rescheduled: bool | None = False
     away: int = 0
 
     def start(self, stage, number, entries, after):
@@ -79,6 +83,14 @@ class Stub:
 
     def cancel(self, run):
         self.cancelled.append(run)
+
+    def is_rescheduled(self):
+        if self.rescheduled is None:
+            raise StoreFailed("Prefect does not answer")
+        return self.rescheduled
+
+    def close(self, stages):
+        self.closed.extend(stages)
 
 
 def line_of(place, *stages, entries=None, kept=None, cfg=PATIENT):
@@ -122,7 +134,7 @@ def test_a_run_that_ends_without_handing_back_is_started_again_within_its_retrie
     assert any("Started again (1 of 1 retries)" in one for one in said)
 
 
-@pytest.mark.parametrize(("state", "why"), [("RUNNING", "no sign of life"), ("PENDING", "no sign of life")])
+@pytest.mark.parametrize(("state", "why"), [("RUNNING", "no sign of life"), ("PENDING", "did not begin")])
 def test_a_run_that_falls_silent_is_given_up_and_started_again(state, why):
     place = Stub({"pairs": [[state], ["done"]]})
     line, said = line_of(place, stage("pairs"), cfg=HASTY)
@@ -177,24 +189,27 @@ def test_one_that_stays_away_ends_the_line():
         line.run()
 
 
-def test_a_run_is_not_lost_because_its_beats_could_not_be_read_for_long():
-    place = Stub()
-    began = time.monotonic()
+@pytest.mark.parametrize("question", ["look", "last_beat"])
+def test_a_run_is_not_lost_because_nobody_could_look_at_it_for_long(question):
+    place, began = Stub({"pairs": [["RUNNING"]], "photos": [["RUNNING"]]}), time.monotonic()
+    answered = getattr(place, question)
 
-    def unreadable_at_first(stage, run):
-        if time.monotonic() - began < 2.5:
-            raise StoreFailed("the bucket is away")
-        place.scripts["pairs"] = [["done"]]
+    def asked(*arguments):
+        now_s = time.monotonic() - began
+        if 0.2 < now_s < 2.7:
+            raise StoreFailed("away")
+        if now_s > 3:
+            place.scripts |= {"pairs": [["done"]], "photos": [["done"]]}
+        return answered(*arguments)
 
-    place.scripts["pairs"] = [["RUNNING"]]
-    place.last_beat = unreadable_at_first
-    line, _ = line_of(place, stage("pairs"), cfg=PATIENT.model_copy(update={"begun_within_s": 2.0, "lost_after_s": 2.0, "poll_s": 0.05}))
-    line.run()
+    setattr(place, question, asked)
+    cfg = PATIENT.model_copy(update={"begun_within_s": 2.0, "lost_after_s": 2.0, "poll_s": 0.05})
+    line_of(place, stage("pairs"), stage("photos"), cfg=cfg)[0].run()
     assert place.lost == []
+    assert place.started == ["pairs-1", "photos-1"]
 
 
-def test_what_runs_is_cancelled_where_the_retraining_is_ended():
-    place = Stub({"pairs": [["RUNNING"]], "photos": [["RUNNING"]]})
+def ended_early(place, how):
     line, _ = line_of(place, stage("pairs"), stage("photos"))
     original = place.look
     looks = []
@@ -202,13 +217,27 @@ def test_what_runs_is_cancelled_where_the_retraining_is_ended():
     def interrupted(run):
         looks.append(run)
         if len(looks) > 4:
-            raise KeyboardInterrupt
+            raise how
         return original(run)
 
     place.look = interrupted
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(how)):
         line.run()
+    return place
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt(), TerminationSignal(signal.SIGTERM)])
+def test_what_runs_is_cancelled_where_the_retraining_is_ended(how):
+    place = ended_early(Stub({"pairs": [["RUNNING"]], "photos": [["RUNNING"]]}), how)
     assert place.cancelled == ["pairs-1", "photos-1"]
+    assert place.closed == ["pairs", "photos"]
+
+
+@pytest.mark.parametrize("rescheduled", [True, None])
+def test_what_runs_goes_on_where_the_retraining_is_executed_again_or_nobody_can_tell(rescheduled):
+    place = Stub({"pairs": [["RUNNING"]], "photos": [["RUNNING"]]}, rescheduled=rescheduled)
+    ended_early(place, TerminationSignal(signal.SIGTERM))
+    assert (place.cancelled, place.closed) == ([], [])
 
 
 def test_a_retraining_that_is_executed_again_takes_over_what_was_claimed():

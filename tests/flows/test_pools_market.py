@@ -29,6 +29,13 @@ office = Office.open()
 print(office.person().start(office.person().publish(Path("{bundle}")), "the first release", office.cfg).stable)
 """
 
+NEXT_SNAPSHOT = """
+from prefect import flow
+from flows import retrain, snapshot
+flow(retrain.bring_profile)()
+snapshot.take()
+"""
+
 
 @pytest.fixture(scope="module")
 def shop(deployed, s3, finished, tmp_path_factory):
@@ -98,6 +105,10 @@ def test_new_listings_and_a_firing_cron_lead_to_a_candidate_beside_stable_though
     assert report["stable"]["release"] == stable
     assert any("model minus stable" in reason for reason in report["reasons"])
     assert json.loads((clone / "bundle" / "manifest.json").read_text())["metrics"]["stable_release"] == stable
+
+    assert json.loads((clone / "data" / "history.json").read_text()) == []
+    house.must(clone, "python", "-c", NEXT_SNAPSHOT)
+    assert len(json.loads((clone / "data" / "history.json").read_text())) == 1, "the next run's gates know what this one's data were like"
 
     by_pools = (clone / "dvc.lock").read_bytes()
     local = make_local(house, origin, tmp_path / "local", s3, stable, folder.parent)

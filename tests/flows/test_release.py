@@ -2,11 +2,13 @@
 
 import datetime as dt
 import re
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
+from prefect.states import AwaitingRetry
 
 from components.release.changes import AWAITS_APPROVAL, Desk
 from components.release.channel import Step
@@ -129,6 +131,41 @@ def test_a_killed_flow_goes_on_where_it_was_without_being_told_what(place):
     assert before.candidate is not None
     assert place.record().stable == before.candidate.release_id
     assert [entry.kind for entry in place.log(place.record().stable)].count("propose") == 1
+
+
+EXECUTE = """
+import sys
+from uuid import UUID
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
+from flows.release import release
+with get_client(sync_client=True) as client:
+    run = client.read_flow_run(UUID(sys.argv[1]))
+print(run_flow(release, flow_run=run, parameters=run.parameters, return_type="state"))
+"""
+
+
+def test_a_flow_that_prefect_executes_again_goes_on_with_its_own_release_where_its_clone_holds_a_newer_bundle(place, client):
+    from flows.release import release
+
+    first_stable(place)
+    bundle = place.bundle("bundle")
+    run = client.create_flow_run(release, parameters={"bundle": "bundle"})
+    command = [sys.executable, "-c", EXECUTE, str(run.id)]
+    with place.browsed():
+        flow = subprocess.Popen(command, cwd=place.folder, env=place.environment)
+        await_that(lambda: has_users(place), place.record, flow)
+        flow.kill()
+        flow.wait()
+        begun = place.record().candidate.release_id
+        shutil.rmtree(bundle)
+        place.bundle("newer").rename(bundle)
+        client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+        subprocess.run(command, cwd=place.folder, env=place.environment, timeout=LIMIT_S, check=True)
+    assert client.read_flow_run(run.id).state.message.startswith(f"release {begun[:12]} promoted")
+    assert place.record().stable == begun
+    assert len(place.shop.registry.releases()) == 2
+    assert next(entry.actor for entry in place.log(begun) if entry.kind == "propose").endswith(f"flow run {run.id}")
 
 
 def has_users(place):

@@ -64,8 +64,8 @@ def test_a_failed_stage_names_itself_and_its_last_lines(in_shop):
 def test_a_stage_past_its_time_limit_is_ended_with_all_its_processes(in_shop):
     in_shop.knob("pairs.hold").touch()
     lines = []
-    with pytest.raises(StageTimedOut, match=r"pairs ran into its limit of 2 s \(meta.timeout_s in dvc.yaml\)"):
-        run_stage(replace(stage_named("pairs"), timeout_s=2), lines.append)
+    with pytest.raises(StageTimedOut, match=r"pairs ran into its limit of 8 s \(meta.timeout_s in dvc.yaml\)"):
+        run_stage(replace(stage_named("pairs"), timeout_s=8), lines.append)
     assert "pairs waits" in lines
     assert in_shop.processes() == []
 
