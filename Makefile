@@ -19,7 +19,7 @@ PROMETHEUS := .prometheus
 
 export PATH := $(CURDIR)/$(BIN):$(PATH):$(CURDIR)/$(PROMETHEUS)/usr/bin
 
-.PHONY: setup system-deps triton-test-env prometheus-test-env demo test proofs lint bench chaos clean
+.PHONY: setup system-deps triton-test-env prometheus-test-env demo test pytest proofs lint bench chaos clean
 
 setup: $(STAMP)
 
@@ -58,7 +58,9 @@ demo: setup
 	$(if $(DRIFT),vitrine drift rehearse $(DRIFT))
 	@echo "Look at it: $(BIN)/vitrine serve --port 8080, then open http://127.0.0.1:8080/"
 
-test: setup lint
+test: lint pytest
+
+pytest: setup
 	$(PYTEST) -m 'not proof'
 
 # What `test` leaves out: whole lines on work pools, over a bad network, over real photos; each takes minutes.

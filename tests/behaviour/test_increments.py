@@ -67,6 +67,7 @@ def test_outs_are_the_same_bytes_in_every_state_of_the_cache(copy, state):
         assert all(use_of(copy, stage)["recomputed"] == 0 for stage in CACHED)
 
 
+@pytest.mark.proof
 def test_outs_are_the_same_bytes_with_the_cache_on_s3_which_a_second_clone_shares(copy, tmp_path, s3, monkeypatch):
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)

@@ -52,6 +52,7 @@ def test_the_command_runs(workspace, command):
     run(workspace, *shlex.split(command))
 
 
+@pytest.mark.proof
 def test_the_walk_through_events_runs_in_its_order(finished, tmp_path):
     copy = Path(shutil.copytree(finished, tmp_path / "copy", symlinks=True))
     for command in EVENTS:

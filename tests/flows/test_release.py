@@ -145,6 +145,7 @@ print(run_flow(release, flow_run=run, parameters=run.parameters, return_type="st
 """
 
 
+@pytest.mark.proof
 def test_a_flow_that_prefect_executes_again_goes_on_with_its_own_release_where_its_clone_holds_a_newer_bundle(place, client):
     from flows.release import release
 

@@ -197,6 +197,7 @@ print(publish(registry, Path(sys.argv[2])))
 """
 
 
+@pytest.mark.proof
 def test_a_publisher_that_is_killed_at_any_moment_leaves_nothing_half_visible(url, tmp_path):
     """And who publishes after it goes on, so that in the end the release is there, whole."""
     made, rng = bundle(tmp_path / "made"), random.Random(3)
@@ -295,6 +296,7 @@ print("done")
 """
 
 
+@pytest.mark.proof
 def test_a_fetcher_that_is_killed_at_any_moment_leaves_nothing_under_the_releases_name(url, tmp_path):
     made, rng = bundle(tmp_path / "made"), random.Random(5)
     release_id = publish(Registry.open(url), made)
