@@ -8,6 +8,8 @@ import yaml
 from tests.conftest import PROJECT, system_program
 from tests.k8s import operator_rules
 from tests.k8s.workloads import Workload, named, of_kind
+from tests.monitoring.routes.programs import free_port, post_alert, running, until
+from tests.release.webhook import webhook
 
 RULES = PROJECT / "monitoring/rules"
 
@@ -63,6 +65,31 @@ def test_amtool_accepts_alertmanagers_config_and_its_secrets_lie_where_it_looks(
     config = (folder / "alertmanager.yml").read_text()
     for path in (folder / "secrets").iterdir():
         assert f"secrets/{path.name}" in config
+
+
+def test_who_is_on_call_hears_of_it_from_an_alertmanager_that_starts_as_the_container_does(documents, tmp_path):
+    (container,) = Workload(named(documents("production"), "StatefulSet", "alertmanager")).containers
+    folder, mount = config_folder(documents("production"), "alertmanager", tmp_path / "config")
+    args = [word.replace(mount, str(folder)).replace("=/data", f"={tmp_path}/data") for word in container["args"]]
+    image_folder = tmp_path / "image"  # where a container starts that does not say otherwise
+    start = folder if container.get("workingDir") == mount else image_folder
+    with webhook() as (hook, got):
+        config = yaml.safe_load((folder / "alertmanager.yml").read_text())
+        config["global"] = {"pagerduty_url": hook}
+        config["route"]["group_wait"] = "1s"
+        (folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
+        (folder / "secrets/slack_url").write_text(f"{hook}\n")
+        url = f"http://127.0.0.1:{(port := free_port())}"
+        command = [system_program("prometheus-alertmanager"), *args, f"--web.listen-address=127.0.0.1:{port}"]
+        with running(start, command, url):
+            labels = {"alertname": "VitrineDrift", "severity": "page"}
+            post_alert(url, {"labels": labels, "annotations": {"summary": "Drift: darker photos"}})
+            until(lambda: len(got) == 2, (start / "output.txt").read_text)
+    assert "no such file" not in (start / "output.txt").read_text()
+    (call,) = [one for one in got if "routing_key" in one]
+    (message,) = [one for one in got if "attachments" in one]
+    assert (call["routing_key"], call["payload"]["summary"]) == ("secret", "Drift: darker photos")
+    assert message["attachments"][0]["title"] == "Drift: darker photos"
 
 
 @pytest.mark.parametrize("overlay", ["production", "kind"])
