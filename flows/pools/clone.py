@@ -16,6 +16,8 @@ from components.errors import BadWorkspace
 from flows.pools import repository
 
 REPOSITORY, BRANCH, COMMIT = "VITRINE_REPOSITORY", "VITRINE_BRANCH", "VITRINE_COMMIT"
+LOCAL = Path(".dvc/config.local")
+LINKS = "[cache]\n    type = hardlink,copy\n"  # one copy of what DVC brings, read-only, in place of one in its cache and one in the clone
 
 
 def clone() -> dict[str, str]:
@@ -28,4 +30,6 @@ def clone() -> dict[str, str]:
         raise BadWorkspace(f"{REPOSITORY} is not set: the worker's environment must name the repository that its runs clone")
     folder = Path(tempfile.mkdtemp(prefix="clone-", dir=Path.cwd()))
     repository.clone(url, branch, commit, folder)
+    if (local := folder / LOCAL).parent.is_dir():
+        local.write_text(LINKS, encoding="utf-8")
     return {"directory": str(folder)}

@@ -1,4 +1,4 @@
-"""Makes the work pool POOL what k8s/jobs/TEMPLATE.yaml says, with the image and the namespace that the environment names.
+"""Makes the work pool POOL what k8s/jobs/TEMPLATE.yaml says, with the image, the disk and the namespace that the environment names.
 
 Runs before each start of a worker. A pool that is there keeps all else: its limits, its pause, its runs.
 """
@@ -39,7 +39,7 @@ async def register(pool: str, template: dict[str, Any]) -> str:
 def main(environment: Mapping[str, str] = os.environ) -> None:
     """The pod's command."""
     path = Path(__file__).with_name(f"{environment['TEMPLATE']}.yaml")
-    defaults = {"image": environment["JOB_IMAGE"], "namespace": environment["NAMESPACE"]}
+    defaults = {"image": environment["JOB_IMAGE"], "disk": environment["JOB_DISK"], "namespace": environment["NAMESPACE"]}
     print(asyncio.run(register(environment["POOL"], template_of(path.read_text(encoding="utf-8"), defaults))))
 
 

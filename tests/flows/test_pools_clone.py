@@ -191,6 +191,19 @@ def test_the_pull_step_clones_what_the_environment_names_and_shows_no_credential
         clone()
 
 
+def test_what_dvc_brings_into_a_clone_lies_on_the_disk_once_and_nobody_can_change_it_by_accident(origin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VITRINE_REPOSITORY", str(origin))
+    monkeypatch.chdir(clone()["directory"])
+    dvc("pull", "-q")
+    about = Path("upper.txt").stat()
+    assert (about.st_nlink, about.st_mode & 0o777) == (2, 0o444), "in DVC's cache and in the clone"
+    (Path.cwd() / "seed.txt").write_text("another")
+    dvc("repro", "-q")
+    assert Path("upper.txt").read_text() == "ANOTHER", "a stage whose out is linked writes another file"
+    assert git("status", "--porcelain").splitlines() == ["M dvc.lock", " M seed.txt"], "and Git knows nothing of how it is kept"
+
+
 def test_two_who_push_a_snapshot_both_come_through_and_one_that_does_not_fit_is_told(origin, tmp_path, monkeypatch):
     from components.errors import Conflict
 

@@ -10,7 +10,9 @@ from tests.k8s.workloads import Document, Workload, amount, named, of_kind, para
 
 MARGIN_S = 5
 CONNECTIONS = 100  # that PostgreSQL takes unless told otherwise
-MIB = 2**20
+MIB, GIB = 2**20, 2**30
+SHARD_BYTES = 0.4e9  # of photos, as profiles/production.yaml says beside ingest.num_shards
+ROOM = 1.1  # for the tables beside the photos
 
 
 def _gateway(documents: Sequence[Document]) -> Workload:
@@ -126,6 +128,20 @@ def worst_pictures_fit(documents: Sequence[Document]) -> Iterator[str]:
         yield "a limit of processor time would be read as slow answers"
 
 
+def disks_hold_the_catalogue(documents: Sequence[Document]) -> Iterator[str]:
+    """Photos lie once on the disk of a gateway that builds the first index; twice on that of `ingest`, as they were sent and in shards."""
+    photos = params_of(documents)["ingest"]["num_shards"] * SHARD_BYTES
+    rooms = {"gateway": (1, _gateway(documents).room("workspace"))}
+    for one in workloads(documents):
+        disks = [
+            variable["value"] for container in one.containers for variable in container.get("env", []) if variable["name"] == "JOB_DISK"
+        ]
+        rooms |= {f"a job of {one.name}": (2, amount(disk)) for disk in disks}
+    for place, (times, room) in rooms.items():
+        if room < ROOM * times * photos:
+            yield f"{place}: {room / GIB:.0f} GiB are too few for {times} x {photos / GIB:.0f} GiB of photos"
+
+
 def pods_share_what_they_must(documents: Sequence[Document]) -> Iterator[str]:
     """Registry, store and cache are in S3, and addresses in params.yaml are those of Services here."""
     params = params_of(documents)
@@ -166,6 +182,7 @@ POLICIES: tuple[Policy, ...] = (
     replicas_are_spread_and_kept,
     state_is_on_a_disk,
     worst_pictures_fit,
+    disks_hold_the_catalogue,
     pods_share_what_they_must,
     probes_and_prometheus_may_ask,
 )

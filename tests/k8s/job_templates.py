@@ -9,7 +9,7 @@ import yaml
 from tests.conftest import PROJECT
 
 JOBS = PROJECT / "k8s/jobs"
-DEFAULTS = {"image": "registry.shop.example/vitrine/train:0.1.0-cpu", "namespace": "vitrine"}
+DEFAULTS = {"image": "registry.shop.example/vitrine/train:0.1.0-cpu", "disk": "20Gi", "namespace": "vitrine"}
 OF_PREFECT = ("parallelism", "completions")  # in the pod's spec, where Prefect's worker asks for them and the API server drops them
 
 

@@ -11,7 +11,7 @@ Policy = Callable[[Sequence[Document]], Iterator[str]]
 SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|DSN|SALT|AUTH|CREDENTIAL|DATABASE|REPOSITORY|WEBHOOK")
 NAMES_ONLY = re.compile(r"_SECRET_(NAME|KEY)$")  # of secrets, not secrets
 PINNED = re.compile(r"(@sha256:[0-9a-f]{64}|:(?=[\w.-]*\d)(?!latest)[\w.-]+)$")
-SOURCES = ("configMap", "secret", "emptyDir", "projected", "persistentVolumeClaim", "downwardAPI", "claim")
+SOURCES = ("configMap", "secret", "emptyDir", "projected", "persistentVolumeClaim", "downwardAPI", "ephemeral", "claim")
 NAMESPACE = "vitrine"
 MOVED = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace")
 

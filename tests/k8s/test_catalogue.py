@@ -8,34 +8,18 @@ from components.release.channel import first
 from components.release.registry import Registry
 from components.serve.brought import FILE
 from tests.conftest import PROJECT, edit_params, environment
+from tests.k8s import shop
 from tests.k8s.kubelet import STARTS_S
 from tests.k8s.workloads import params_of
 from tests.release.small_release import bundle, publish
 
 SCRIPT = PROJECT / "k8s/base/gateway/catalogue.sh"
-TABLES = ("listings", "images")
 
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory):
-    """A repository whose DVC remote has a catalogue, and data that no gateway needs. Tests leave it as it is."""
-    above = tmp_path_factory.mktemp("catalogue")
-    folder = above / "origin"
-    for name in (*TABLES, "labels"):
-        (folder / "data" / name).mkdir(parents=True)
-        (folder / "data" / name / "shard-00000.parquet").write_text(name)
-    (folder / "params.yaml").write_text("another: one\n")
-    for command in (
-        ["git", "init", "--quiet", "--initial-branch", "main"],
-        ["dvc", "init", "--quiet"],
-        ["dvc", "remote", "add", "--quiet", "--default", "kept", str(above / "remote")],
-        ["dvc", "add", "--quiet", *(f"data/{name}" for name in (*TABLES, "labels"))],
-        ["dvc", "push", "--quiet"],
-        ["git", "add", "--all"],
-        ["git", "-c", "user.name=a", "-c", "user.email=a@shop.example", "commit", "--quiet", "--message", "data"],
-    ):
-        subprocess.run(command, cwd=folder, env=environment(), check=True)
-    return folder
+    """The shop's repository. Tests leave it as it is."""
+    return shop.origin(tmp_path_factory.mktemp("catalogue"))
 
 
 @pytest.fixture
@@ -71,7 +55,8 @@ def test_it_waits_for_a_first_release_and_brings_the_catalogue_alone(workspace, 
     said = process.communicate(timeout=STARTS_S)[0]
     assert process.returncode == 0, said
     assert brought(workspace) == ["images", "listings"]
-    assert (workspace / "data/listings/shard-00000.parquet").read_text() == "listings"
+    shard = workspace / "data/listings/shard-00000.parquet"
+    assert (shard.read_text(), shard.stat().st_mode & 0o777) == ("listings", 0o444), "what DVC had in its cache, not a copy of it"
     assert "release:" in (workspace / "params.yaml").read_text(), "the gateway's own, not that of the clone"
     assert not (workspace / ".clone").exists()
 

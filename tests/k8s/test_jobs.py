@@ -92,14 +92,15 @@ def prefect(tmp_path_factory):
 def test_prefects_server_takes_the_template_and_keeps_what_people_set(pool, prefect, tmp_path):
     given = environment() | {"PREFECT_API_URL": prefect, "PREFECT_HOME": str(tmp_path), "POOL": f"of-{pool}", "TEMPLATE": pool}
     for number, said in enumerate(("made", "brought up to date")):
-        env = given | {"JOB_IMAGE": f"vitrine/train:{number}", "NAMESPACE": "vitrine"}
+        env = given | {"JOB_IMAGE": f"vitrine/train:{number}", "JOB_DISK": f"{number + 1}Gi", "NAMESPACE": "vitrine"}
         done = subprocess.run([sys.executable, JOBS / "register.py"], env=env, text=True, capture_output=True, check=False)
         assert said in done.stdout, done.stderr
         if number == 0:
             httpx.patch(f"{prefect}/work_pools/of-{pool}", json={"is_paused": True, "concurrency_limit": 3}).raise_for_status()
     found = httpx.get(f"{prefect}/work_pools/of-{pool}").json()
     assert (found["type"], found["is_paused"], found["concurrency_limit"]) == ("kubernetes", True, 3)
-    assert found["base_job_template"]["variables"]["properties"]["image"]["default"] == "vitrine/train:1"
+    properties = found["base_job_template"]["variables"]["properties"]
+    assert (properties["image"]["default"], properties["disk"]["default"]) == ("vitrine/train:1", "2Gi")
 
 
 WORKER = """

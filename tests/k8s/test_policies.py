@@ -1,6 +1,7 @@
 """Each policy holds of what is rendered, and finds what is planted against it."""
 
 import copy
+import re
 import tomllib
 
 import pytest
@@ -11,7 +12,7 @@ from tests.k8s import gateway_policies, policies
 from tests.k8s.check import broken
 from tests.k8s.conftest import copied, render
 from tests.k8s.job_templates import stage_pod
-from tests.k8s.workloads import Workload, named, of_kind, workloads
+from tests.k8s.workloads import Workload, amount, named, of_kind, params_of, workloads
 
 OF_PODS = policies.POD_POLICIES
 
@@ -45,6 +46,14 @@ def container(documents, kind="StatefulSet", name="gateway"):
 
 def spec(documents, kind="StatefulSet", name="gateway"):
     return Workload(named(documents, kind, name)).spec
+
+
+def workspace(documents):
+    return next(one for one in spec(documents)["volumes"] if one["name"] == "workspace")
+
+
+def job_disk(documents):
+    return next(one for one in spec(documents, "Deployment", "worker-gpu")["initContainers"][0]["env"] if one["name"] == "JOB_DISK")
 
 
 def change_params(documents, **changes):
@@ -172,6 +181,11 @@ PLANTED = {
         lambda d: container(d)["resources"]["limits"].update(cpu="2"),
         lambda d: change_params(d, serve__pictures__workers=8),
     ],
+    "disks_hold_the_catalogue": [
+        lambda d: workspace(d).update(ephemeral={}, emptyDir={"sizeLimit": "50Gi"}),
+        lambda d: job_disk(d).update(value="100Gi"),
+        lambda d: change_params(d, ingest__num_shards=512),
+    ],
     "pods_share_what_they_must": [
         lambda d: change_params(d, release__registry=".vitrine/registry"),
         lambda d: change_params(d, serve__inference__triton_url="127.0.0.1:8001"),
@@ -194,6 +208,22 @@ def test_a_planted_breach_is_found(documents, name, number):
     changed = copy.deepcopy(documents("production"))
     PLANTED[name][number](changed)
     assert list(BY_NAME[name](changed)), "the breach was not found"
+
+
+def test_a_shard_is_as_large_as_the_profile_says_and_all_of_them_hold_its_million_photos(documents):
+    text = (PROJECT / "profiles/production.yaml").read_text()
+    assert f"a million listings at 100 kB a photo: {gateway_policies.SHARD_BYTES / 1e9:g} GB a shard" in text
+    assert params_of(documents("production"))["ingest"]["num_shards"] * gateway_policies.SHARD_BYTES >= 1_000_000 * 100e3
+
+
+def test_the_readme_tells_the_disks_that_are_rendered(documents):
+    told = re.findall(r"(\d+Gi) for \d+", (PROJECT / "k8s/README.md").read_text())
+    claims = workspace(documents("production"))["ephemeral"]["volumeClaimTemplate"]["spec"]["resources"]["requests"]["storage"]
+    assert told == [claims, job_disk(documents("production"))["value"]]
+
+
+def test_a_training_on_several_nodes_has_the_disk_of_a_job(documents):
+    assert Workload(named(documents("train"), "Job", "train")).room("work") == amount(job_disk(documents("production"))["value"])
 
 
 def test_kind_with_two_replicas_of_an_embedded_index_is_found(documents):

@@ -58,6 +58,12 @@ class Workload:
         claims = [{"name": one["metadata"]["name"], "claim": one["spec"]} for one in self.document["spec"].get("volumeClaimTemplates", [])]
         return next((one for one in [*self.spec.get("volumes", []), *claims] if one["name"] == name), {})
 
+    def room(self, name: str) -> float:
+        """What the volume holds, in bytes: an emptyDir, or a claim that comes and goes with the pod."""
+        volume = self.volume(name)
+        claim = volume.get("ephemeral", {}).get("volumeClaimTemplate", {}).get("spec")
+        return amount(claim["resources"]["requests"]["storage"] if claim else volume["emptyDir"]["sizeLimit"])
+
 
 def workloads(documents: Sequence[Document]) -> list[Workload]:
     """Every document that makes pods."""

@@ -13,6 +13,7 @@ done
 rm -rf .clone data
 git clone --quiet --depth 1 ${VITRINE_BRANCH:+--branch "$VITRINE_BRANCH"} -- "$VITRINE_REPOSITORY" .clone
 cd .clone
+dvc config --quiet --local cache.type hardlink,copy # one copy of the photos on this disk, not two
 dvc pull --quiet data/listings data/images
 mkdir -p ../data
 mv data/listings data/images ../data/
