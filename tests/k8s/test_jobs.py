@@ -1,8 +1,10 @@
 """Job templates as Prefect takes them and fills them in, and the training on several nodes as its ranks read it."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +17,7 @@ from flows.pools.config import PoolsConfig
 from flows.pools.runs import job_variables
 from flows.server import SETTINGS, serving
 from tests.conftest import PROJECT, environment
+from tests.k8s import shop
 from tests.k8s.images import python
 from tests.k8s.job_templates import JOBS, as_kubernetes_takes_it, manifest, stage_pod, template
 from tests.k8s.policies import POD_POLICIES
@@ -101,6 +104,25 @@ def test_prefects_server_takes_the_template_and_keeps_what_people_set(pool, pref
     assert (found["type"], found["is_paused"], found["concurrency_limit"]) == ("kubernetes", True, 3)
     properties = found["base_job_template"]["variables"]["properties"]
     assert (properties["image"]["default"], properties["disk"]["default"]) == ("vitrine/train:1", "2Gi")
+
+
+def test_a_run_works_on_the_disk_that_its_job_has_for_it(prefect, tmp_path):
+    (container,) = stage_pod("cpu")["spec"]["template"]["spec"]["containers"]
+    folders = {mount["mountPath"]: tmp_path / mount["name"] for mount in container["volumeMounts"]}
+    for folder in folders.values():
+        folder.mkdir()
+    run = shop.ordered(prefect)
+    given = {"TMPDIR": "/tmp", **{one["name"]: one["value"] for one in container["env"]}}
+    env = environment() | {name: re.sub(r"^/\w+", lambda mount: str(folders[mount[0]]), value) for name, value in given.items()}
+    env |= {"PREFECT_API_URL": prefect, "PREFECT__FLOW_RUN_ID": run, "PYTHONPATH": str(PROJECT)}
+    env |= {REPOSITORY: str(shop.origin(tmp_path / "shop", files={"errand.py": shop.ERRAND}))}
+    start = folders[container["workingDir"]]
+    done = subprocess.run(
+        [*container["args"]], cwd=start, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=180
+    )
+    shard, num_links, _ = shop.told(prefect, run).split()
+    assert Path(shard).is_relative_to(folders["/work"]), done.stdout
+    assert num_links == "2", "in DVC's cache and in the clone, and on the disk once"
 
 
 WORKER = """
