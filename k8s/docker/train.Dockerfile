@@ -18,6 +18,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends "git=1:2.39.*" 
 RUN useradd --uid 10001 --user-group --home-dir /tmp --no-create-home --shell /usr/sbin/nologin vitrine
 COPY --from=build /opt/vitrine /opt/vitrine
 ENV PATH=/opt/vitrine/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 DO_NOT_TRACK=1 AWS_EC2_METADATA_DISABLED=true
+# else /var/tmp/dvc, which DVC makes before any command, and cannot on a root that is read-only
+ENV DVC_SITE_CACHE_DIR=/tmp/dvc
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001:10001
 WORKDIR /srv/vitrine

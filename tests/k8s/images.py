@@ -1,4 +1,4 @@
-"""The environments of the images, made by the very scripts that the Dockerfiles run, from a copy of what the build context holds.
+"""What the Dockerfiles say, and the images' environments, made by the very scripts that these run, from a copy of the build context.
 
 VITRINE_IMAGES names a folder in which they stay for the next run, of the code as it was; without it each run makes its own.
 """
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,40 @@ CONTEXT = ("components", "flows", "monitoring", "pyproject.toml", "constraints.t
 LIMIT_S = 1800.0
 DONE = "done"
 
+ENVIRONMENT = "/opt/vitrine"  # where it lies in an image
+BASE = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+
+Instructions = list[tuple[str, str]]
 Once = Callable[[str, Callable[[Path], object]], Path]  # tests.conftest.made_once
+
+
+def dockerfile(name: str) -> Instructions:
+    """The instructions of the image's Dockerfile, lines that go on joined."""
+    text = (PROJECT / f"k8s/docker/{name}.Dockerfile").read_text(encoding="utf-8")
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
+    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in lines]
+
+
+def stages(instructions: Instructions) -> list[Instructions]:
+    """The instructions, a list for each FROM."""
+    starts = [number for number, (word, _) in enumerate(instructions) if word == "FROM"]
+    return [instructions[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def variables(name: str, image: Path = Path(ENVIRONMENT)) -> dict[str, str]:
+    """What the image sets in a container, with its environment at `image`."""
+    found = dict(BASE)
+    for text in (text for word, text in stages(dockerfile(name))[-1] if word == "ENV"):
+        for variable, _, value in (pair.partition("=") for pair in text.split()):
+            found[variable] = value.replace("$PATH", found["PATH"]).replace(ENVIRONMENT, str(image))
+    return found
+
+
+def account(name: str) -> str:
+    """The line of /etc/passwd that the image's useradd writes."""
+    (words,) = [text.split() for word, text in stages(dockerfile(name))[-1] if word == "RUN" and text.startswith("useradd ")]
+    given = dict(pairwise(words))
+    return f"{words[-1]}:x:{given['--uid']}:{given['--uid']}::{given['--home-dir']}:{given['--shell']}\n"
 
 
 def context(folder: Path) -> Path:

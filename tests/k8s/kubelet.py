@@ -1,5 +1,6 @@
 """A container of a rendered pod, started as the kubelet and a runtime would: its own read-only root with nothing but a system and the
-image's environment, its volumes where it mounts them, its user, no capability, and no way to gain one. The network is this machine's.
+image's environment, what the Dockerfile says of variables and users, its volumes where it mounts them, its user, no capability, and no way
+to gain one. The network is this machine's.
 
 Linux, and root, which may make mounts. Where that is not so the test is skipped.
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from tests.k8s.images import account, variables
 from tests.k8s.workloads import Document, Workload, named
 
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib64", "etc")
@@ -37,6 +39,7 @@ mkdir {root}/proc {root}/dev {root}/sys
 mount --rbind /proc {root}/proc
 mount --rbind /dev {root}/dev
 mount --rbind /sys {root}/sys
+mount --bind {passwd} {root}/etc/passwd
 {volumes}
 mount -o remount,ro {root}
 cd {root}
@@ -47,7 +50,7 @@ exec chroot {root} setpriv --reuid {user} --regid {group} --clear-groups --no-ne
 
 @dataclass
 class Pod:
-    """One pod of a workload. `image` is the environment of its containers; `values` are what references in theirs lead to, and win."""
+    """One pod of a workload. `image` is the environment of its containers; `values` are what references and secrets lead to, and win."""
 
     documents: list[Document]
     kind: str
@@ -105,8 +108,11 @@ class Pod:
         context = self.workload.spec["securityContext"]
         words = [changed.get(word, word) for word in [*container.get("command", []), *container.get("args", [])]]
         mounts = sorted(container["volumeMounts"], key=lambda mount: len(mount["mountPath"]))
+        passwd = self.folder / "passwd"
+        passwd.write_text(Path("/etc/passwd").read_text(encoding="utf-8") + account(_image(container)), encoding="utf-8")
         return MOUNTS.format(
             root=root,
+            passwd=passwd,
             system=" ".join(SYSTEM),
             volumes="\n".join([*(self._mount(mount, root) for mount in mounts), _bound(self.image, root, self.image, is_read_only=True)]),
             user=context["runAsUser"],
@@ -126,11 +132,13 @@ class Pod:
         return _bound(source, root, Path(mount["mountPath"]), is_read_only=mount.get("readOnly", False))
 
     def _environment(self, container: Mapping[str, Any]) -> dict[str, str]:
-        """What the image sets, and the container's own."""
-        image = {"PATH": f"{self.image}/bin:/usr/bin:/bin", "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"}
-        image |= {"PYTHONUNBUFFERED": "1", "AWS_EC2_METADATA_DISABLED": "true"}
-        own = {one["name"]: self.values.get(one["name"], one.get("value", "")) for one in container.get("env", [])}
-        return image | own
+        """What the Dockerfile of the container's image sets, and the container's own."""
+        own = {one["name"]: one.get("value", "") for one in container.get("env", [])}
+        return variables(_image(container), self.image) | own | dict(self.values)
+
+
+def _image(container: Mapping[str, Any]) -> str:
+    return str(container["image"]).rpartition("/")[2].partition(":")[0]
 
 
 def _bound(source: Path, root: Path, target: Path, *, is_read_only: bool) -> str:

@@ -4,16 +4,24 @@ import copy
 import json
 import shutil
 import signal
+from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 
+from components.release.channel import first
+from components.release.registry import Registry
 from components.serve.inference.repository import held
+from flows.server import SETTINGS, serving
 from flows.triton_follow import REPOSITORY
+from tests.conftest import environment
+from tests.k8s import shop
 from tests.k8s.gateway_policies import MIB
+from tests.k8s.job_templates import stage_pod
 from tests.k8s.kubelet import Pod, asked, await_probe
 from tests.k8s.workloads import amount, of_kind, params_of
+from tests.release.small_release import bundle, publish
 from tests.serve.canary_shop import Place, twin
 from tests.serve.gateway import free_port
 
@@ -126,6 +134,37 @@ def test_prefects_server_serves_its_api_and_pages_there(documents, flows_image, 
         assert [(pool["name"], pool["type"]) for pool in pools] == [("gpu", "kubernetes")]
         assert pools[0]["base_job_template"]["variables"]["properties"]["image"]["default"] == "vitrine/train:0.1.0-cpu"
         print(f"prefect: {_memory_bytes(process.pid) / MIB:.0f} MiB")
+
+
+def test_the_catalogue_is_brought_there(documents, flows_image, tmp_path):
+    local = {"release__registry": ".vitrine/registry"}
+    values = {"POD_NAME": "gateway-0", "VITRINE_REPOSITORY": "/tmp/shop/origin"}
+    pod = Pod(with_params(documents("kind"), **local), "StatefulSet", "gateway", tmp_path / "pod", flows_image, values)
+    registry = Registry.open(str(pod.volume("state") / "state/registry"))
+    release_id = publish(registry, bundle(tmp_path / "bundle"))
+    registry.change(lambda channel: first(channel, release_id))
+    shop.origin(pod.volume("tmp") / "shop", Path("/tmp/shop"))
+    for name in ("state", "tmp"):
+        pod.give(pod.volume(name))
+    with pod.running("catalogue") as process:
+        assert process.wait(180) == 0, pod.log("catalogue")
+    assert sorted(path.name for path in (pod.volume("workspace") / "data").iterdir()) == ["images", "listings"]
+
+
+def test_a_job_clones_onto_its_disk_and_dvc_works_there(flows_image, tmp_path):
+    job = copy.deepcopy(stage_pod("cpu"))
+    job["metadata"]["name"] = "errand"
+    with serving({**environment(), **SETTINGS, "PREFECT_HOME": str(tmp_path / "prefect")}) as url:
+        run = shop.ordered(url)
+        values = {"PREFECT_API_URL": url, "PREFECT__FLOW_RUN_ID": run, "VITRINE_REPOSITORY": "/tmp/shop/origin"}
+        pod = Pod([job], "Job", "errand", tmp_path / "pod", flows_image, values)
+        shop.origin(pod.volume("tmp") / "shop", Path("/tmp/shop"), {"errand.py": shop.ERRAND})
+        pod.give(pod.volume("tmp"))
+        with pod.running("prefect-job") as process:
+            process.wait(180)
+        shard, num_links, mode = shop.told(url, run).split()
+    assert shard.startswith("/work/"), pod.log("prefect-job")
+    assert (num_links, mode) == ("2", "444"), "in DVC's cache and in the clone, and on the disk once"
 
 
 def _worker(port):

@@ -8,23 +8,13 @@ import tomllib
 import pytest
 
 from tests.conftest import PROJECT
-from tests.k8s.images import CONTEXT, python
+from tests.k8s.images import CONTEXT, dockerfile, python, stages, variables
+from tests.k8s.job_templates import stage_pod
+from tests.k8s.workloads import Workload, workloads
 
 pytestmark = pytest.mark.timeout(2400)  # the first to use an image waits for pip
 NAMES = ("serve", "flows", "train")
 TRAINING = ("torch", "transformers", "accelerate", "prefect", "dvc", "great_expectations", "evidently", "pandas", "sklearn")
-
-
-def dockerfile(name):
-    """Its instructions, lines that go on joined."""
-    text = (PROJECT / f"k8s/docker/{name}.Dockerfile").read_text()
-    lines = [line for line in text.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
-    return [tuple(line.split(maxsplit=1)) for line in lines]
-
-
-def stages(instructions):
-    starts = [number for number, (word, _) in enumerate(instructions) if word == "FROM"]
-    return [instructions[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
 
 
 def breaches(instructions):
@@ -70,6 +60,17 @@ def test_a_dockerfile_keeps_the_rules(name):
 )
 def test_a_breach_is_found(change, said):
     assert said in " ".join(breaches(change(dockerfile("train"))))
+
+
+def test_dvc_has_a_folder_of_its_own_that_every_container_of_its_images_can_write(documents):
+    pods = [*workloads([*documents("production"), *documents("kind"), *documents("train")]), *map(Workload, map(stage_pod, ("cpu", "gpu")))]
+    containers = [(pod.name, one) for pod in pods for one in pod.containers]
+    with_dvc = [(pod, one) for pod, one in containers if re.search(r"/(flows|train):", one["image"])]
+    assert {one["name"] for _, one in with_dvc} >= {"catalogue", "prefect-job", "train", "clone"}
+    for pod, one in with_dvc:
+        name = re.search(r"/(flows|train):", one["image"])[1]
+        written = [mount["mountPath"] for mount in one["volumeMounts"] if not mount.get("readOnly")]
+        assert any(variables(name)["DVC_SITE_CACHE_DIR"].startswith(f"{path}/") for path in written), f"{pod}/{one['name']}"
 
 
 def test_the_build_context_is_what_is_named_and_nothing_that_could_be_secret():
