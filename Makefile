@@ -19,7 +19,7 @@ PROMETHEUS := .prometheus
 
 export PATH := $(CURDIR)/$(BIN):$(PATH):$(CURDIR)/$(PROMETHEUS)/usr/bin
 
-.PHONY: setup system-deps triton-test-env prometheus-test-env demo test pytest proofs lint bench chaos clean
+.PHONY: setup system-deps triton-test-env prometheus-test-env images-test-env demo test pytest proofs lint bench chaos clean
 
 setup: $(STAMP)
 
@@ -50,6 +50,10 @@ $(PROMETHEUS)/.installed:
 	cd $(PROMETHEUS) && apt-get download -qq prometheus prometheus-alertmanager prometheus-node-exporter prometheus-pushgateway
 	for package in $(PROMETHEUS)/*.deb; do dpkg -x $$package $(PROMETHEUS) && rm $$package || exit 1; done
 	touch $@
+
+# The environments of the images for the tests of k8s/; they need nothing of `setup`, so that both can go on side by side.
+images-test-env:
+	$(PYTHON) -m tests.k8s.install .images
 
 demo: setup
 	vitrine source $(if $(DATA),folder "$(DATA)",simulate)

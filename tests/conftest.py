@@ -130,8 +130,8 @@ def system_program(name: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Images first: while one process installs them, another makes the workspace that most of the others wait for."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/k8s/test_images.py"))
+    """One long file first that needs no finished workspace: while one process runs it, another makes what most of the others wait for."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/flows/test_together.py"))
 
 
 @pytest.fixture(scope="session")

@@ -87,4 +87,4 @@ def flows_image(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def train_image(tmp_path_factory):
-    return large("train", partial(made_once, tmp_path_factory), DEVICE="cpu", PIP_NO_COMPILE="1")
+    return large("train", partial(made_once, tmp_path_factory))

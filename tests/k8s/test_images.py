@@ -8,7 +8,8 @@ import tomllib
 import pytest
 
 from tests.conftest import PROJECT
-from tests.k8s.images import CONTEXT, dockerfile, python, stages, variables
+from tests.k8s.images import dockerfile, python, stages, variables
+from tests.k8s.install import CONTEXT
 from tests.k8s.job_templates import stage_pod
 from tests.k8s.workloads import Workload, workloads
 
