@@ -219,3 +219,11 @@ def test_the_training_on_several_nodes_has_what_a_job_of_its_pool_has(documents)
     (finetune,) = [one for one in stages() if one.name == "finetune"]
     assert job.spec["activeDeadlineSeconds"] == finetune.timeout_s
     assert job.spec["containers"][0]["command"] == ["vitrine", "train-node"]
+
+
+def test_a_ranks_clone_stands_at_its_commit_and_links_to_dvcs_cache(documents, tmp_path):
+    (clone,) = Workload(named(documents("train"), "Job", "train")).spec["initContainers"]
+    env = environment() | {REPOSITORY: str(shop.origin(tmp_path / "shop")), COMMIT: "main~0"}
+    subprocess.run(clone["command"], cwd=tmp_path, env=env, check=True)
+    assert (tmp_path / "clone/data/listings.dvc").exists()
+    assert "hardlink,copy" in (tmp_path / "clone/.dvc/config.local").read_text()
