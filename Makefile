@@ -69,7 +69,7 @@ pytest: setup
 
 # What `test` leaves out: whole lines on work pools, over a bad network, over real photos; each takes minutes.
 proofs: setup
-	$(PYTEST) -m proof
+	$(PYTEST) -m proof --timeout 1800
 
 lint: setup
 	ruff check .

@@ -74,9 +74,10 @@ class Shop:
         from monitoring.verdict import Seen
 
         parts = self.cfg.windows.parts_a_day
-        whole = compare(self.reference.baseline, day.window(), self.reference.beside(day.extras), day.extras)
-        pieces = tuple(self._piece(day.window(part, parts)) for part in range(parts))
-        return Seen(day_of(day.date), self.reference.release_id, self.reference.fingerprint, day.rows.num_rows, whole, pieces)
+        window = day.window()
+        whole = compare(self.reference.baseline, window, self.reference.beside(day.extras), day.extras)
+        pieces = [self._piece(day.window(part, parts)) for part in range(parts)]
+        return Seen.of(day_of(day.date), self.reference.release_id, window, whole, pieces)
 
     def _piece(self, window: Any) -> Any:
         """A part of a day. Probes and clicks are of whole days."""
@@ -94,7 +95,7 @@ class Shop:
 
         seen = self.seen(day)
         before = [one for one in self.past if one.span.end <= seen.span.start]
-        past = Past.of(before, [True] * len(before), seen.release_id)
+        past = Past.of(before, [True] * len(before), seen.values.release_id)
         judgement = judge(seen, past, self.cfg.verdict, self.cfg.budget.max_false_pages_per_quarter)
         if remember:
             self.past.append(seen.values)
