@@ -45,10 +45,12 @@ $(TRITON)/.installed:
 # The programs that the alert rules are tried against, unpacked and not installed: Debian's packages would start servers for everybody.
 prometheus-test-env: $(PROMETHEUS)/.installed
 
-$(PROMETHEUS)/.installed:
-	mkdir -p $(PROMETHEUS)
+$(PROMETHEUS)/.installed: tests/monitoring/routes/alertmanager.sh
+	mkdir -p $(PROMETHEUS)/usr/libexec
 	cd $(PROMETHEUS) && apt-get download -qq prometheus prometheus-alertmanager prometheus-node-exporter prometheus-pushgateway
 	for package in $(PROMETHEUS)/*.deb; do dpkg -x $$package $(PROMETHEUS) && rm $$package || exit 1; done
+	mv $(PROMETHEUS)/usr/bin/prometheus-alertmanager $(PROMETHEUS)/usr/libexec/alertmanager
+	install -m 755 $< $(PROMETHEUS)/usr/bin/prometheus-alertmanager
 	touch $@
 
 # The environments of the images for the tests of k8s/; they need nothing of `setup`, so that both can go on side by side.
