@@ -14,8 +14,10 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 SYSTEM_PYTHON = Path("/usr/bin/python3.11")
 CONTEXT = ("components", "flows", "monitoring", "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "k8s/docker")
-# What the scripts are given. `no` is how pip wants to be told not to compile: gigabytes, of which a test imports little.
-SETTINGS: Mapping[str, Mapping[str, str]] = {"serve": {}, "flows": {}, "train": {"DEVICE": "cpu", "PIP_NO_COMPILE": "no"}}
+# What the scripts are given. `no` is how pip wants to be told not to compile: gigabytes, of which a test imports little. The other two are
+# run as users who may not write into them.
+COMPILED = {"PIP_NO_COMPILE": "yes"}
+SETTINGS: Mapping[str, Mapping[str, str]] = {"serve": COMPILED, "flows": COMPILED, "train": {"DEVICE": "cpu", "PIP_NO_COMPILE": "no"}}
 LIMIT_S = 1800.0
 DONE = "done"
 
