@@ -152,6 +152,10 @@ def test_a_release_comes_from_the_registry_and_an_altered_one_never_answers(shop
     assert shop.similar("user").json()["release_id"] == altered
 
 
+def releases_of(answers):
+    return {release for _, release, *_ in list(answers)}
+
+
 def test_a_candidate_becomes_stable_under_load_without_a_failed_request_and_nobody_leaves_it(shop):
     shop.place.propose(shop.candidate)
     shop.place.climb(100)
@@ -167,15 +171,15 @@ def test_a_candidate_becomes_stable_under_load_without_a_failed_request_and_nobo
     with asked_without_pause(shop.live) as answers:
         user = threading.Thread(target=ask)
         user.start()
-        time.sleep(0.3)
+        until(lambda: seen and shop.stable in releases_of(answers))
         shop.place.change(promoted)
         until(lambda: shop.live.gateway.router.active == shop.candidate)
-        time.sleep(0.3)
+        until(lambda: shop.candidate in releases_of(answers))
         stop.set()
         user.join(30)
     assert set(seen) == {shop.candidate}
     assert {status for status, *_ in answers} == {200}
-    assert {release for _, release, *_ in answers} == {shop.stable, shop.candidate}
+    assert releases_of(answers) == {shop.stable, shop.candidate}
     said = shop.heeds()
     assert (said["stable"], said["candidate"], said["previous"]) == (shop.candidate, None, [shop.stable])
 
