@@ -12,9 +12,7 @@ from components.finetune.train import train
 from components.objects import FolderStore
 from components.siglip import Encoder
 from tests.gpu.conftest import on, world_on
-from tests.lessons import lesson, train_config
-
-LEARNING_RATE = train_config().learning_rate
+from tests.lessons import assert_within_half_a_step, lesson, train_config, weights
 
 
 class KilledError(Exception):
@@ -68,7 +66,7 @@ def resumed(device: torch.device, store: FolderStore, precision: str) -> tuple[E
     ],
 )
 def test_a_killed_run_goes_on_to_the_weights_of_an_unkilled_one(tmp_path: Path, before: str, after: str, precision: str) -> None:
-    """To the last bit on a CPU. On a GPU, where not every kernel repeats itself, within a tenth of a step; fp16 with its scale."""
+    """To the last bit on a CPU. On a GPU, where not every kernel repeats itself, within half a step; fp16 with its scale."""
     first, second, store = on(before), on(after), FolderStore(tmp_path / "killed")
     whole, curve = trained(second, Checkpoints(FolderStore(tmp_path / "whole"), "k"), precision)
     killed(first, store, precision)
@@ -76,6 +74,7 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_unkilled_one(tmp_path: Path, 
     exact = before == after == "cpu"
     assert [row["val_ndcg_at_5"] for row in seen] == [0.1, 0.3, 0.2]
     assert [row["train_loss"] for row in seen] == pytest.approx([row["train_loss"] for row in curve], rel=0 if exact else 1e-3, abs=0)
-    for (name, found), expected in zip(again.state_dict().items(), whole.state_dict().values(), strict=True):
-        atol = 0 if exact else LEARNING_RATE / 10
-        torch.testing.assert_close(found.cpu(), expected.cpu(), rtol=0 if exact else 1e-3, atol=atol, msg=name)
+    if exact:
+        assert weights(again) == weights(whole)
+    else:
+        assert_within_half_a_step(again.state_dict(), whole.state_dict(), rtol=1e-3)

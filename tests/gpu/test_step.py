@@ -9,7 +9,7 @@ from components.checkpoint import Checkpoints
 from components.finetune.train import Run
 from components.objects import FolderStore
 from tests.gpu.conftest import on, world_on
-from tests.lessons import lesson, train_config
+from tests.lessons import assert_within_half_a_step, lesson, train_config
 
 
 def run_on(device: torch.device, folder: Any, **changes: Any) -> Run:
@@ -43,11 +43,10 @@ def test_a_step_has_the_gradients_of_a_cpu(device, tmp_path):
         torch.testing.assert_close(found[name], expected, rtol=0, atol=1e-6 + 1e-3 * float(expected.abs().max()), msg=name)
 
 
-def test_an_epoch_and_more_ends_within_a_tenth_of_a_step_of_a_cpu(device, tmp_path):
+def test_an_epoch_and_more_ends_within_half_a_step_of_a_cpu(device, tmp_path):
     here, there = run_on(device, tmp_path / "here"), run_on(torch.device("cpu"), tmp_path / "there")
     assert steps(here, 8) == pytest.approx(steps(there, 8), rel=1e-4)
-    for (name, found), expected in zip(here.encoder.state_dict().items(), there.encoder.state_dict().values(), strict=True):
-        torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=train_config().learning_rate / 10, msg=name)
+    assert_within_half_a_step(here.encoder.state_dict(), there.encoder.state_dict())
 
 
 def test_bf16_rounds_activations_alone_and_pulls_the_same_way(device, tmp_path):
