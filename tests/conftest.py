@@ -104,7 +104,7 @@ def environment() -> dict[str, str]:
     return env | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}", "DO_NOT_TRACK": "1"}
 
 
-def run(workspace: Path, *command: str, timeout_s: float = 300, check: bool = True) -> subprocess.CompletedProcess[str]:
+def run(workspace: Path, *command: str, timeout_s: float = 600, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Runs a command in a workspace; a failure shows its output."""
     done = subprocess.run(command, cwd=workspace, env=environment(), text=True, capture_output=True, timeout=timeout_s)
     if check and done.returncode:
