@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -234,10 +233,12 @@ def test_the_page_opens_without_internet(finished):
 
 
 def test_help_answers_at_once():
-    run(Path.cwd(), "vitrine", "--help")
-    started = time.monotonic()
-    subprocess.run([Path(sys.executable).parent / "vitrine", "--help"], check=True, capture_output=True)
-    assert time.monotonic() - started < 1.0
+    took_s = []
+    for _ in range(4):  # the first may compile what the next find, and other tests run beside
+        started = time.monotonic()
+        run(Path.cwd(), "vitrine", "--help")
+        took_s.append(time.monotonic() - started)
+    assert min(took_s) < 1.0
 
 
 def test_training_killed_half_way_goes_on_from_its_checkpoint_and_ends_the_same(copy):
