@@ -74,8 +74,12 @@ def make_ready(say: Callable[[str], None] = log.info, wait_s: float = 0.0) -> No
     Raises StageBusy where a DVC command is still at work after `wait_s` seconds.
     """
     tmp = dvc_root() / ".dvc" / "tmp"
-    patiently(lambda: release_stale(tmp, say), wait_s, say)
-    mend_lock_file(say=say)
+
+    def tried() -> None:
+        release_stale(tmp, say)
+        mend_lock_file(tmp, say=say)
+
+    patiently(tried, wait_s, say)
 
 
 def undisturbed(act: Callable[[], T], say: Callable[[str], None] = log.info, wait_s: float = 0.0) -> T:
@@ -92,24 +96,31 @@ def undisturbed(act: Callable[[], T], say: Callable[[str], None] = log.info, wai
     return patiently(tried, wait_s, say)
 
 
-def mend_lock_file(path: Path = DVC_LOCK, kept: Path = STATE / "dvc.lock", say: Callable[[str], None] = log.info) -> None:
+def mend_lock_file(tmp: Path, path: Path = DVC_LOCK, kept: Path = STATE / "dvc.lock", say: Callable[[str], None] = log.info) -> None:
     """Keeps a copy of dvc.lock; where dvc.lock was cut short, puts the copy back, or without one sets it aside.
 
     DVC writes the file in place at the end of each stage, so a kill or a full disk may leave the beginning of it. What an older copy
-    does not name, DVC takes from its run cache.
+    does not name, DVC takes from its run cache. Raises StageBusy where a living DVC may be writing it just now.
     """
     if not path.exists():
         return
-    text = path.read_bytes()
-    if text.endswith(b"\n"):
+    if _is_whole(text := path.read_bytes()):
         with suppress(OSError):  # on a full disk the older copy stays
             _replaced(kept, text)
-    elif kept.exists():
-        _replaced(path, kept.read_bytes())
-        say("dvc.lock was cut short by a kill or a full disk: put back as the last flow found it")
-    else:
-        path.rename(kept.with_name("dvc.lock.cut"))
-        say(f"dvc.lock was cut short by a kill or a full disk: set aside as {kept.with_name('dvc.lock.cut')}")
+        return
+    with _locked(tmp / "lock"):  # DVC holds it while it writes
+        if _is_whole(path.read_bytes()):
+            return  # it was being written
+        if kept.exists():
+            _replaced(path, kept.read_bytes())
+            say("dvc.lock was cut short by a kill or a full disk: put back as the last flow found it")
+        else:
+            path.rename(kept.with_name("dvc.lock.cut"))
+            say(f"dvc.lock was cut short by a kill or a full disk: set aside as {kept.with_name('dvc.lock.cut')}")
+
+
+def _is_whole(dvc_lock: bytes) -> bool:
+    return dvc_lock.endswith(b"\n")
 
 
 def _replaced(path: Path, data: bytes) -> None:
@@ -138,7 +149,7 @@ def release_stale(tmp: Path, say: Callable[[str], None] = log.info) -> None:
     path = tmp / "rwlock"
     if not path.exists():
         return
-    with _edited(tmp):
+    with _locked(tmp / "rwlock.lock"):  # under which DVC edits it
         holders = _holders(path)
         for holder in holders:
             if is_alive(holder, path.stat().st_mtime):
@@ -190,12 +201,13 @@ def _infos(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 @contextmanager
-def _edited(tmp: Path) -> Iterator[None]:
-    """Holds the guard under which DVC edits its rwlock."""
+def _locked(path: Path) -> Iterator[None]:
+    """Holds one of DVC's own locks. Raises StageBusy where a DVC command does."""
+    path.parent.mkdir(exist_ok=True)  # a fresh clone has none yet
     try:
-        guard = zc.lockfile.LockFile(str(tmp / "rwlock.lock"))
+        guard = zc.lockfile.LockFile(str(path))
     except zc.lockfile.LockError:
-        raise StageBusy(f"another DVC command is starting or ending in this workspace ({tmp / 'rwlock.lock'}): try again") from None
+        raise StageBusy(f"another DVC command is starting or ending in this workspace ({path}): try again") from None
     try:
         yield
     finally:

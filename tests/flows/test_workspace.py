@@ -1,5 +1,6 @@
 """Whether a folder can be worked in, and which of DVC's locks are stale."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import zc.lockfile
 
 from components.errors import BadWorkspace, StageBusy
 from flows.workspace import Holder, dvc_root, is_alive, mend_lock_file, release_stale
@@ -121,10 +123,10 @@ WHOLE, LATER = b"schema: '2.0'\nstages:\n  pairs: {}\n", b"schema: '2.0'\nstages
 def test_a_dvc_lock_cut_short_is_put_back_from_the_copy(tmp_path, cut):
     path, kept, said = tmp_path / "dvc.lock", tmp_path / "kept", []
     path.write_bytes(WHOLE)
-    mend_lock_file(path, kept, said.append)
+    mend_lock_file(tmp_path, path, kept, said.append)
     assert (path.read_bytes(), kept.read_bytes(), said) == (WHOLE, WHOLE, [])
     path.write_bytes(cut)
-    mend_lock_file(path, kept, said.append)
+    mend_lock_file(tmp_path, path, kept, said.append)
     assert path.read_bytes() == WHOLE
     assert "cut short" in said[0]
 
@@ -132,17 +134,28 @@ def test_a_dvc_lock_cut_short_is_put_back_from_the_copy(tmp_path, cut):
 def test_a_dvc_lock_cut_short_without_a_copy_is_set_aside(tmp_path):
     (tmp_path / "dvc.lock").write_bytes(LATER[:20])
     said = []
-    mend_lock_file(tmp_path / "dvc.lock", tmp_path / "kept", said.append)
+    mend_lock_file(tmp_path / "tmp", tmp_path / "dvc.lock", tmp_path / "kept", said.append)
     assert "set aside" in said[0]
     assert not (tmp_path / "dvc.lock").exists()
     assert (tmp_path / "dvc.lock.cut").read_bytes() == LATER[:20]
+
+
+@pytest.mark.parametrize("has_copy", [True, False])
+def test_a_dvc_lock_that_a_living_dvc_is_writing_is_left_to_it(tmp_path, has_copy):
+    path, kept = tmp_path / "dvc.lock", tmp_path / "kept"
+    path.write_bytes(b"")  # as DVC opens it
+    if has_copy:
+        kept.write_bytes(WHOLE)
+    with contextlib.closing(zc.lockfile.LockFile(str(tmp_path / "lock"))), pytest.raises(StageBusy, match="starting or ending"):
+        mend_lock_file(tmp_path, path, kept, pytest.fail)
+    assert path.read_bytes() == b""
 
 
 @pytest.mark.parametrize("text", [LATER, b"<<<<<<< HEAD\nstages: {}\n=======\n"])
 def test_a_whole_dvc_lock_is_left_as_it_is_also_with_the_marks_of_a_merge(tmp_path, text):
     (tmp_path / "dvc.lock").write_bytes(text)
     (tmp_path / "kept").write_bytes(WHOLE)
-    mend_lock_file(tmp_path / "dvc.lock", tmp_path / "kept", pytest.fail)
+    mend_lock_file(tmp_path, tmp_path / "dvc.lock", tmp_path / "kept", pytest.fail)
     assert (tmp_path / "dvc.lock").read_bytes() == text
 
 
