@@ -155,6 +155,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "finished", lambda folder: run(make_workspace(folder), "dvc", "repro"))
 
 
+@pytest.fixture(scope="session")
+def rival(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with another model's bundle for the catalogue of `finished`. Tests read it and leave it as it is."""
+    from tests.serve.rival import rival_of
+
+    return made_once(tmp_path_factory, "rival", lambda folder: rival_of(finished, folder))
+
+
 def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """A folder of that name that the processes of one run of the tests share: the first makes it, the others wait."""
     base = tmp_path_factory.getbasetemp()

@@ -69,6 +69,7 @@ def test_the_flow_shows_each_stage_and_the_verdict(by_flow):
         assert f"[{number}/{len(STAGES)}] {name}: ran" in shown, shown
 
 
+@pytest.mark.proof
 def test_after_a_repro_the_flow_has_nothing_to_do_and_the_reverse(copy, by_flow):
     done = run(copy, "vitrine", "retrain")
     assert (done.stdout + done.stderr).count(": unchanged") >= len(STAGES)

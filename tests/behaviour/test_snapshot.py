@@ -58,6 +58,7 @@ def commit(workspace, message):
     return git(workspace, "rev-parse", "HEAD").strip()
 
 
+@pytest.mark.proof
 def test_new_data_changes_the_next_run_and_an_old_commit_still_gives_the_old_one(workspace, tmp_path):
     run(workspace, "dvc", "remote", "add", "-d", "store", str(tmp_path / "store"))
     vitrine(workspace, "source", "events", EVENTS)

@@ -5,18 +5,13 @@ import pytest
 from components import releases
 from tests.browser.visitor import chromium, visiting
 from tests.serve.gateway import running
-from tests.serve.rival import rival_of
-
-# Vectors of another width agree less than those of two models would, and the page is what is looked at here.
-LENIENT = {"index": {"gate": {"min_overlap_at_10": 0.0, "min_recall_at_10": 0.0, "max_latency_ratio": 1000.0, "max_p95_ms": 1000.0}}}
+from tests.serve.rival import LENIENT
 
 
 @pytest.fixture(scope="session")
-def shop(finished, tmp_path_factory):
+def shop(finished, rival, tmp_path_factory):
     """A gateway with the finished bundle and a rival beside it. Tests add items of their own and change none."""
-    folder = tmp_path_factory.mktemp("page")
-    rival = rival_of(finished, folder / "rival")
-    with running(finished, folder / "state", LENIENT) as gateway:
+    with running(finished, tmp_path_factory.mktemp("page") / "state", LENIENT) as gateway:
         new = releases.keep(rival / "bundle", gateway.gateway.router.folder)
         loaded = gateway.client.post("/v1/releases", json={"release_id": new})
         assert loaded.status_code == 200, loaded.text

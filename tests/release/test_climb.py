@@ -54,6 +54,7 @@ def test_kill_9_of_controller_gateway_and_both_leaves_the_ladder_the_record_the_
     assert {0, 40, 70, 100} == set(steps)
 
 
+@pytest.mark.proof
 def test_a_bad_release_is_at_weight_0_in_the_gateway_soon_after_the_boundary_is_crossed(shop):
     shop.open_gateway()
     bad = shop.start("bad", is_bad=True)

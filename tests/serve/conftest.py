@@ -5,21 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import made_once
+
 
 @pytest.fixture(scope="session")
 def small_exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Bundles of one small untrained model, in fp32 and in int8. Tests read them and leave them as they are."""
+    """Bundles of one small untrained model, by precision. Tests read them and leave them as they are."""
     from tests.serve.exported_bundle import export_small
 
-    return export_small(tmp_path_factory.mktemp("exports"))
-
-
-@pytest.fixture(scope="session")
-def rival(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with another model's bundle for the catalogue of `finished`. Tests read it and leave it as it is."""
-    from tests.serve.rival import rival_of
-
-    return rival_of(finished, tmp_path_factory.mktemp("rival") / "shop")
+    folder = made_once(tmp_path_factory, "exports", export_small)
+    return {precision: folder / precision for precision in ("fp32", "int8")}
 
 
 @pytest.fixture(scope="session")

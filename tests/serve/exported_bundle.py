@@ -24,8 +24,8 @@ from tests.vit_bundle import picture
 SIDE_PX, DIM, MAX_TOKENS = 32, 8, 16
 
 
-def export_small(folder: Path) -> dict[str, Path]:
-    """Bundles of the same weights by precision, below the folder."""
+def export_small(folder: Path) -> None:
+    """Writes bundles of the same weights to `fp32` and `int8` in the folder."""
     fp32, int8 = folder / "fp32", folder / "int8"
     tokenizer_end = _write_graphs(fp32)
     shutil.copytree(fp32, int8)
@@ -35,7 +35,6 @@ def export_small(folder: Path) -> dict[str, Path]:
         serving = Serving(space, DIM, SIDE_PX, MAX_TOKENS, tokenizer_end, precision, digest())
         write_json(bundle / SERVING, dataclasses.asdict(serving))
         write_manifest(bundle, {"fingerprint": space})
-    return {"fp32": fp32, "int8": int8}
 
 
 def _write_graphs(folder: Path) -> int:

@@ -20,6 +20,9 @@ from tests.monitoring.detectors.shop import make_config as detectors_config
 from tests.monitoring.judging.days import RELEASE, make_config
 from tests.monitoring.tiny_pool import faults, quiet, tiny_pool
 
+# Each alarm caused in a simulated shop, by routes/test_alarms.py, is what `make test` runs of this.
+pytestmark = pytest.mark.proof
+
 NUM_DAYS, NUM_PARTS, SEED = 42, 6, 3
 POOL, CFG = tiny_pool(), quiet(rows_a_day=2500, pages_a_day=100)
 
