@@ -4,15 +4,18 @@ import re
 
 from components.containers.parts import MAX_PARTS, BombError, Parts
 
+MAX_TABLE_BYTES = 4 * 1024 * 1024
+
 MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-END, SCAN, COMMENT = 0xD9, 0xDA, 0xFE
+END, SCAN, TABLE, COMMENT = 0xD9, 0xDA, 0xDB, 0xFE
 ALONE = (0x01, 0xD8)  # markers without a segment
 PROFILE, SEVERAL = b"ICC_PROFILE\0", b"MPF\0"
+ENTRIES = (b"Exif\0\0", b"Photoshop 3.0\0")  # tables too: Pillow reads each entry, and copies all Exif so far with each segment
 
 
 def walk(data: bytes, found: Parts) -> None:
-    """Fills in loose, trailer, whole, profile, several and scans. Raises BombError for more segments than any camera writes."""
-    at, profile = 2, []
+    """Fills in loose, trailer, whole, profile, several and scans. Raises BombError for more segments or tables than any camera writes."""
+    at, profile, table_bytes = 2, [], 0
     for _ in range(MAX_PARTS):
         marker = MARKER.search(data, at)
         if marker is None:
@@ -27,6 +30,10 @@ def walk(data: bytes, found: Parts) -> None:
         if at > len(data):
             break
         found.scans += code == SCAN
+        if code == TABLE or data.startswith(ENTRIES, start):
+            table_bytes += at - start
+            if table_bytes > MAX_TABLE_BYTES:
+                raise BombError(f"more than {MAX_TABLE_BYTES} bytes of tables")
         if code == COMMENT or 0xE0 <= code <= 0xEF:
             found.loose.append(data[start:at])
             found.several |= data.startswith(SEVERAL, start)

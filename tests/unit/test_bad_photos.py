@@ -226,11 +226,14 @@ def test_broken_metadata_warns_nobody(tmp_path):
 
 
 GIF = encoded(scene(), "GIF")
+RESOURCE = b"8BIM\x04\x04" + bytes(6)  # empty
 at = 13 + (6 << (GIF[10] & 7))  # behind the colours
 SLOW = {
     "a JPEG of fill bytes": encoded(scene())[:-2] + b"\xff" * 31_000_000,
     "a GIF with a long comment": GIF[:at] + b"\x21\xfe" + (b"\xff" + b"a" * 255) * 110_000 + b"\0" + GIF[at:],
-    "a JPEG of EXIF": with_segments(encoded(scene()), segment(0xE1, b"Exif\0\0MM\0*" + b"a" * 65_000) * 450),
+    "a JPEG of EXIF": with_segments(encoded(scene()), segment(0xE1, b"Exif\0\0MM\0*" + b"a" * 65_000) * 64),
+    "a JPEG of Photoshop's resources": with_segments(encoded(scene()), segment(0xED, b"Photoshop 3.0\0" + RESOURCE * 5000) * 69),
+    "a JPEG of tables": with_segments(encoded(scene()), segment(0xDB, (b"\0" + b"\1" * 64) * 1000) * 64),
     "a PNG of texts": with_chunks(encoded(scene(), "PNG"), *[chunk(b"tEXt", b"a\0" + b"b" * 1000)] * 19_000),
 }
 
