@@ -16,7 +16,10 @@ from components.finetune.place import Place
 STARTED = "vitrine/started"  # set in the store by rank 0 when it begins to train
 CONNECT_S = 1.0
 # What gloo and NCCL say where another process is gone or silent; the store's errors have a type of their own.
-LOST = re.compile(r"Connection (closed|reset)|Broken pipe|Timed out waiting|gloo/|NCCL (error|communicator)|remote process exited")
+LOST = re.compile(
+    r"gloo/|pair closure|Socket closed|Connection (closed|reset)|closed the connection|Broken pipe|Timed out waiting|Operation timed out|"
+    r"NCCL (error|communicator)|remote process exited"
+)
 
 
 def open_store(place: Place, patience_s: float) -> TCPStore:
