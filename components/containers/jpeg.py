@@ -5,7 +5,6 @@ import re
 from components.containers.parts import MAX_PARTS, BombError, Parts
 
 MAX_TABLE_BYTES = 4 * 1024 * 1024
-
 MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 END, SCAN, TABLE, COMMENT = 0xD9, 0xDA, 0xDB, 0xFE
 ALONE = (0x01, 0xD8)  # markers without a segment
@@ -33,7 +32,7 @@ def walk(data: bytes, found: Parts) -> None:
         if code == TABLE or data.startswith(ENTRIES, start):
             table_bytes += at - start
             if table_bytes > MAX_TABLE_BYTES:
-                raise BombError(f"more than {MAX_TABLE_BYTES} bytes of tables")
+                raise BombError(f"more than {MAX_TABLE_BYTES} bytes of Exif, Photoshop resources and quantization tables")
         if code == COMMENT or 0xE0 <= code <= 0xEF:
             found.loose.append(data[start:at])
             found.several |= data.startswith(SEVERAL, start)

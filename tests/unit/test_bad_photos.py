@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from components import images
+from components.containers.jpeg import MAX_TABLE_BYTES
 from components.containers.parts import sound_profile
 from components.containers.read import parts_of
 from components.errors import BadPicture
@@ -208,6 +209,15 @@ def test_each_limit_is_where_it_says():
     with_all = images.MAX_PICTURE_BYTES - len(encoded(scene()))
     assert decode(encoded(scene()) + bytes(with_all)).size == (96, 72)
     assert refusal(encoded(scene()) + bytes(with_all + 1)).reason == "picture_too_many_bytes"
+
+
+def test_metadata_in_tables_is_taken_up_to_its_limit():
+    """65 bytes of each quantization table count too (T.81, B.2.4.1)."""
+    own = 65 * len(Image.open(io.BytesIO(encoded(scene()))).quantization)
+    whole, rest = divmod(MAX_TABLE_BYTES - own, 65_000)
+    exifs = [segment(0xE1, b"Exif\0\0".ljust(size, b"a")) for size in [65_000] * whole + [rest, rest + 1]]
+    assert decode(with_segments(encoded(scene()), *exifs[:-1])).size == (96, 72)
+    assert refusal(with_segments(encoded(scene()), *exifs[:-2], exifs[-1])).reason == "picture_bomb"
 
 
 def test_broken_metadata_warns_nobody(tmp_path):
