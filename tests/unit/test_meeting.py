@@ -21,7 +21,11 @@ def told(text: str) -> None:
         "Timed out waiting 3000ms for recv operation to complete",
         "Operation timed out!",
         "Remote peer closed the connection.",
+        "[/src/third_party/gloo/gloo/transport/tcp/pair.cc:547] writev: no route to host",
+        "Broken pipe",
         "NCCL communicator was aborted on rank 1.",
+        "NCCL error in: /src/ProcessGroupNCCL.cpp:1, remote process exited or there was a network error",
+        "remote process exited or there was a network error",
     ],
 )
 def test_whatever_gloo_and_nccl_call_a_lost_process_it_is_told_as_one(text):
